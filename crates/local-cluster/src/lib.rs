@@ -1,0 +1,3 @@
+//! A Kubernetes cluster in one process, for one machine and for tests.
+
+pub mod storage;

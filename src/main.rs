@@ -1,0 +1,2 @@
+//! k8smgr
+fn main() {}
