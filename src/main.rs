@@ -1,2 +1,3 @@
-//! k8smgr
+//! The command `k8smgr`.
+
 fn main() {}

@@ -1,0 +1,15 @@
+//! The words of the field as types: names, JSON values, the service record, the status rule.
+//!
+//! Pure data and pure functions. Nothing here knows a client, a disk or a database.
+
+pub mod group;
+pub mod json;
+pub mod names;
+pub mod object_id;
+pub mod record;
+pub mod status;
+
+pub use json::Json;
+pub use names::{Credential, NameError, ServerName, ServiceName, StartId};
+pub use object_id::ObjectId;
+pub use record::{AppliedObject, NewService, ServiceRecord, ServiceState};

@@ -1,0 +1,100 @@
+//! The service record: what we remember of a start, from before the cluster is touched until all of it is gone.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
+
+/// Where a service stands. `Starting` is written before the cluster is touched, `Stopping` before anything is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServiceState {
+    Starting,
+    Running,
+    /// A stop was asked for (or a newer start supersedes this one) and is not carried out yet.
+    Stopping,
+    /// The service ended by itself; what is left of it is kept for its explanation.
+    Ended,
+}
+
+impl ServiceState {
+    pub const ALL: [ServiceState; 4] =
+        [ServiceState::Starting, ServiceState::Running, ServiceState::Stopping, ServiceState::Ended];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ServiceState::Starting => "starting",
+            ServiceState::Running => "running",
+            ServiceState::Stopping => "stopping",
+            ServiceState::Ended => "ended",
+        }
+    }
+
+    pub fn from_stored(text: &str) -> Option<Self> {
+        ServiceState::ALL.into_iter().find(|it| it.as_str() == text)
+    }
+}
+
+/// An object that a start made, or is about to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedObject {
+    pub api_version: String,
+    pub kind: String,
+    /// `None` for a cluster-scoped object.
+    pub namespace: Option<String>,
+    pub name: String,
+    /// `None` until the API server has answered: the object may or may not exist.
+    pub uid: Option<String>,
+}
+
+/// Why a service does not run, in words for the user (`error`) and for the admin (`detailed_error`, HTML).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    pub error: String,
+    pub detailed_error: String,
+}
+
+/// A start as it is first written down.
+#[derive(Clone, Debug)]
+pub struct NewService {
+    pub credential: Credential,
+    pub server_name: ServerName,
+    pub start_id: StartId,
+    pub object_id: ObjectId,
+    pub service: ServiceName,
+    pub user_options: Json,
+    pub jhub_user_id: i64,
+    pub start_date: Timestamp,
+    /// The namespace of the owner Secret.
+    pub namespace: String,
+}
+
+/// A stored service. `sequence` grows with every start, so the newest start of a name is the one with the highest.
+#[derive(Clone, Debug)]
+pub struct ServiceRecord {
+    pub sequence: i64,
+    pub credential: Credential,
+    pub server_name: ServerName,
+    pub start_id: StartId,
+    pub object_id: ObjectId,
+    pub service: ServiceName,
+    pub user_options: Json,
+    pub jhub_user_id: i64,
+    /// Microseconds count: clients see them.
+    pub start_date: Timestamp,
+    pub namespace: String,
+    pub state: ServiceState,
+    /// Everything made so far, the owner Secret first. Written before it is made.
+    pub objects: Vec<AppliedObject>,
+    /// The rendered update.yaml, for PUT.
+    pub update_manifest: Option<String>,
+    /// Kept once the service has ended.
+    pub details: Option<Details>,
+    /// When it ended by itself.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl ServiceRecord {
+    pub fn stop_pending(&self) -> bool {
+        self.state == ServiceState::Stopping
+    }
+}

@@ -1,0 +1,3 @@
+//! K8s Manager: starts, polls and stops the servers of JupyterHub users on Kubernetes. `ARCHITECTURE.md` has the map.
+
+pub mod domain;
