@@ -1,3 +1,5 @@
 //! K8s Manager: starts, polls and stops the servers of JupyterHub users on Kubernetes. `ARCHITECTURE.md` has the map.
 
+pub mod cli;
+pub mod config;
 pub mod domain;
