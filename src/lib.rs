@@ -4,3 +4,4 @@ pub mod cli;
 pub mod config;
 pub mod description;
 pub mod domain;
+pub mod user_homes;
