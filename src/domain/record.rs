@@ -52,6 +52,14 @@ pub struct AppliedObject {
     pub is_kept: bool,
 }
 
+impl AppliedObject {
+    /// Whether both name the same object in the cluster, whatever its uid.
+    pub fn is_same_object(&self, other: &AppliedObject) -> bool {
+        (&self.api_version, &self.kind, &self.namespace, &self.name)
+            == (&other.api_version, &other.kind, &other.namespace, &other.name)
+    }
+}
+
 /// Why a service does not run, in words for the user (`error`) and for the admin (`detailed_error`, HTML).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {

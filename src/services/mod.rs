@@ -21,7 +21,7 @@ mod update;
 use std::sync::{Arc, Mutex};
 
 pub use error::{PollError, StartError, StopError, UpdateError};
-pub use plan::{Certs, StartRequest};
+pub use plan::StartRequest;
 pub use poll::ServiceStatus;
 pub use recover::recover_forever;
 

@@ -1,22 +1,15 @@
 //! From a request to everything that is going to be made. Reads the description; touches nothing.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Services, Site, StartError};
-use crate::cluster::Deadline;
-use crate::description::{self, DescriptionRequest, Manifest, RenderedFile};
+use crate::cluster::{ClusterError, Deadline};
+use crate::config::Config;
+use crate::description::{self, Certs, DescriptionRequest, Manifest, RenderedFile};
 use crate::domain::{
     AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId,
 };
-
-/// The certificates of JupyterHub's internal TLS.
-#[derive(Clone)]
-pub struct Certs {
-    pub keyfile: String,
-    pub certfile: String,
-    pub cafile: String,
-}
 
 /// A start as a hub asked for it, checked.
 #[derive(Clone)]
@@ -61,7 +54,7 @@ impl Services {
     }
 
     /// Gives every object its namespace: only the API server knows which kinds have one.
-    pub(super) async fn locate(&self, objects: &mut [Planned], deadline: Deadline) -> Result<(), StartError> {
+    pub(super) async fn locate(&self, objects: &mut [Planned], deadline: Deadline) -> Result<(), ClusterError> {
         for planned in objects {
             let target = &mut planned.target;
             let wanted = target.namespace.clone();
@@ -76,7 +69,7 @@ impl Services {
     }
 }
 
-fn prepare(config: &crate::config::Config, site: &Site, request: StartRequest) -> Result<Plan, StartError> {
+fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, StartError> {
     let id = ObjectId::new(&request.server_name, &request.start_id);
     let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id);
     let description_request = DescriptionRequest {
@@ -92,15 +85,12 @@ fn prepare(config: &crate::config::Config, site: &Site, request: StartRequest) -
         user_id: request.jhub_user_id,
         user_options: &request.user_options,
         env: &request.env,
+        headers: &request.headers,
+        certs: request.certs.as_ref(),
         mark: &mark,
     };
     let prepared = description::prepare(&description_request)?;
-    let mut objects = vec![owner_secret(config, site, &request, &id)?];
-    objects.extend(certs_secret(site, &request, &id));
-    objects.extend(prepared.manifests.into_iter().map(planned));
-    for planned in &mut objects[..] {
-        description::ownership::mark(&mut planned.object, &description_request);
-    }
+    let objects = prepared.manifests.into_iter().map(Planned::from).collect();
     let new = NewService {
         credential: request.credential,
         server_name: request.server_name,
@@ -115,4 +105,20 @@ fn prepare(config: &crate::config::Config, site: &Site, request: StartRequest) -
         update_manifest: prepared.update_text,
     };
     Ok(Plan { new, objects, files: prepared.files })
+}
+
+impl From<Manifest> for Planned {
+    fn from(manifest: Manifest) -> Self {
+        let wave = manifest.wave();
+        let target = AppliedObject {
+            api_version: manifest.api_version,
+            kind: manifest.kind,
+            namespace: manifest.namespace,
+            name: manifest.name,
+            uid: None,
+            is_workload: manifest.is_workload,
+            is_kept: manifest.is_kept,
+        };
+        Planned { target, object: manifest.object, wave }
+    }
 }
