@@ -1,4 +1,6 @@
 //! K8s Manager: starts, polls and stops the servers of JupyterHub users on Kubernetes. `ARCHITECTURE.md` has the map.
 
+pub mod cli;
 pub mod cluster;
+pub mod config;
 pub mod domain;
