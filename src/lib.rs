@@ -1,3 +1,4 @@
 //! K8s Manager: starts, polls and stops the servers of JupyterHub users on Kubernetes. `ARCHITECTURE.md` has the map.
 
 pub mod domain;
+pub mod store;
