@@ -85,10 +85,9 @@ impl ApiError {
     }
 
     /// A start that failed: for the user in the words of the configuration, for the admin in ours.
-    pub fn start_failed(error: &StartError, headline: Option<&String>) -> Self {
-        let error_text = headline.map_or("Could not start service", String::as_str).to_owned();
+    pub fn start_failed(error: &StartError, headline: &str) -> Self {
         tracing::warn!(%error, source = error_chain(error), "start failed");
-        ApiError::Failed { error: error_text, detailed_error: error.to_string() }
+        ApiError::Failed { error: headline.to_owned(), detailed_error: error.to_string() }
     }
 }
 

@@ -20,7 +20,7 @@ pub async fn start_request(
     call: &mut Call,
     config: &Config,
 ) -> Result<StartRequest, ApiError> {
-    let body = read_object(call, config.http.max_body_bytes).await?;
+    let body = read_object(call, usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX)).await?;
     require(&body, &["env", "env.JUPYTERHUB_STATUS_URL", "env.JUPYTERHUB_API_TOKEN", "env.JUPYTERHUB_USER_ID"])?;
     require(&body, &["user_options", "user_options.service", "start_id"])?;
     let member = |key: &str| body.get(key).cloned().unwrap_or(Json::Null);
@@ -150,6 +150,5 @@ fn check_env_names(env: &Json) -> Result<(), ApiError> {
 
 /// `access-token` and `uuidcode`, and what `custom_headers_keys` names.
 fn custom_headers(call: &Call, config: &Config) -> Vec<(String, String)> {
-    let wanted = config.custom_header_names();
-    wanted.into_iter().filter_map(|(header, name)| Some((name, call.header_text(&header)?))).collect()
+    config.custom_headers().filter_map(|(header, key)| Some((key.to_owned(), call.header_text(&header)?))).collect()
 }

@@ -39,7 +39,7 @@ async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Re
     let config = api.config.current();
     let request = input::start_request(credential, call, &config).await?;
     let record = api.services.start(request).await.map_err(|error| {
-        ApiError::start_failed(&error, config.error_messages.get(START_MESSAGE))
+        ApiError::start_failed(&error, config.error_message(START_MESSAGE, "Could not start service"))
     })?;
     Ok(Reply::json(StatusCode::CREATED, view::service(&record)))
 }

@@ -56,9 +56,8 @@ impl Services {
 
     fn cannot_tell(&self) -> Details {
         let config = self.config.current();
-        let error = config.error_messages.get(CANNOT_TELL).cloned();
         Details {
-            error: error.unwrap_or_else(|| "Could not check status service.".to_owned()),
+            error: config.error_message(CANNOT_TELL, "Could not check status service.").to_owned(),
             detailed_error: "The Kubernetes API server has not been reached since this service was restarted."
                 .to_owned(),
         }
