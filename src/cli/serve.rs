@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::local_cluster::start_local_cluster;
+use super::local_cluster;
 use crate::app::{App, Settings};
 use crate::config::{Config, Environment};
 use crate::store::DatabaseUrl;
@@ -40,7 +40,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let database_url = database_url(arguments.database_url, &environment, &config)?;
     let listen = arguments.listen.unwrap_or(config.listen);
     let cluster = match arguments.local {
-        true => Some(start_local_cluster(None, &arguments.data_dir, arguments.local_host_paths, false).await?),
+        true => Some(local_cluster::start_for_serve(&arguments.data_dir, arguments.local_host_paths).await?),
         false => None,
     };
     let kubeconfig = cluster.as_ref().map(|cluster| cluster.kubeconfig());

@@ -33,7 +33,7 @@ pub use keywords::Replace;
 pub use load::{ConfigError, Loaded};
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;
-pub use secret_url::DatabaseUrl;
+pub use secret_url::SecretUrl;
 pub use services::{Services, Skip, Ssl};
 pub use shared::SharedConfig;
 pub use startup::Startup;
@@ -70,7 +70,7 @@ pub struct Config {
     /// and the environment come first, which is the better place for a password. Without any: a file
     /// `k8smgr.sqlite3` in the working directory. Restart.
     #[schemars(with = "Option<String>")]
-    pub database_url: Option<DatabaseUrl>,
+    pub database_url: Option<SecretUrl>,
 }
 
 impl Default for Config {
