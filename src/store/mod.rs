@@ -76,7 +76,10 @@ macro_rules! query {
             $crate::store::Backend::Postgres(pool) => {
                 let mut may_repeat = stringify!($mode) == "read";
                 loop {
-                    let mut object = pool.connection().await?;
+                    let mut object = match pool.connection().await {
+                        Ok(object) => object,
+                        Err(error) => break Err(error),
+                    };
                     let result = {
                         use diesel_async::RunQueryDsl;
                         let $connection: &mut diesel_async::AsyncPgConnection = &mut object;

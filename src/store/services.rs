@@ -205,11 +205,7 @@ impl Store {
         let ended_at = ended_at.as_microsecond();
         let changed = query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
             .filter(dsl::state.eq_any(alive))
-            .set((
-                dsl::state.eq(ServiceState::Ended.as_str()),
-                dsl::details.eq(&text),
-                dsl::ended_at.eq(ended_at),
-            ))
+            .set((dsl::state.eq(ServiceState::Ended.as_str()), dsl::details.eq(&text), dsl::ended_at.eq(ended_at),))
             .execute(connection))?;
         Ok(changed == 1)
     }

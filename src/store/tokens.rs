@@ -1,7 +1,7 @@
 //! The tokens of users: kept as hashes only, told apart by a label.
 
-use diesel::{ExpressionMethods, Insertable, QueryDsl};
 use diesel::result::{DatabaseErrorKind, Error};
+use diesel::{ExpressionMethods, Insertable, QueryDsl};
 use jiff::Timestamp;
 
 use super::schema::tokens::{self, dsl};

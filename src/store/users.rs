@@ -140,11 +140,9 @@ impl Store {
     /// Deletes a user and its tokens. Refused while it has services: nobody else could stop them.
     pub async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
         let (deleted, counted) = (name.to_owned(), name.to_owned());
-        let changed = query!(self.write, |connection| diesel::delete(
-            dsl::users.find(&deleted).filter(diesel::dsl::not(diesel::dsl::exists(
-                services::table.filter(services::credential.eq(&deleted))
-            )))
-        )
+        let changed = query!(self.write, |connection| diesel::delete(dsl::users.find(&deleted).filter(
+            diesel::dsl::not(diesel::dsl::exists(services::table.filter(services::credential.eq(&deleted))))
+        ))
         .execute(connection))?;
         if changed == 1 {
             return Ok(true);
