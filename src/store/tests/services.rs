@@ -8,7 +8,7 @@ use crate::domain::record::{AppliedObject, Details, ServiceRecord, ServiceState}
 use crate::store::Inserted;
 
 impl Inserted {
-    fn new(self) -> ServiceRecord {
+    fn expect_new(self) -> ServiceRecord {
         match self {
             Inserted::New(record) => record,
             other => panic!("{other:?}"),
@@ -30,7 +30,7 @@ fn sequences(records: &[ServiceRecord]) -> Vec<i64> {
 
 pub async fn a_start_is_written_down_once(database: TestDatabase) {
     let store = database.connect().await;
-    let first = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().new();
+    let first = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new();
     assert_eq!(first.state, ServiceState::Starting);
 
     let mut again = new_service("hub", "lab", "s1");
@@ -42,7 +42,7 @@ pub async fn a_start_is_written_down_once(database: TestDatabase) {
     let other_hub = new_service("other", "lab", "s1");
     assert!(matches!(store.insert_service(&other_hub).await.unwrap(), Inserted::IdTaken));
     assert!(store.services_of(&other_hub.credential).await.unwrap().is_empty());
-    store.insert_service(&new_service("hub", "lab", "s2")).await.unwrap().new();
+    store.insert_service(&new_service("hub", "lab", "s2")).await.unwrap().expect_new();
 }
 
 pub async fn of_many_equal_starts_one_is_new(database: TestDatabase) {
@@ -80,7 +80,7 @@ pub async fn everything_written_is_read_back(database: TestDatabase) {
         r#"{"service":"x","a":[1,-2.5e300,null,true,"\u0000\u001f😀<&>"],"big":123456789012345678901234567890}"#;
     new.user_options = Json::parse(options.as_bytes()).unwrap();
     new.jhub_user_id = i64::MIN;
-    let sequence = store.insert_service(&new).await.unwrap().new().sequence;
+    let sequence = store.insert_service(&new).await.unwrap().expect_new().sequence;
     let objects = vec![
         AppliedObject {
             api_version: "v1".to_owned(),
@@ -132,7 +132,7 @@ pub async fn a_service_moves_between_its_states(database: TestDatabase) {
     for (number, (from, outcomes)) in table.into_iter().enumerate() {
         for (transition, outcome) in outcomes.into_iter().enumerate() {
             let name = format!("lab{number}-{transition}");
-            let sequence = store.insert_service(&new_service("hub", &name, "s1")).await.unwrap().new().sequence;
+            let sequence = store.insert_service(&new_service("hub", &name, "s1")).await.unwrap().expect_new().sequence;
             let reached = match from {
                 Starting => true,
                 Running => store.mark_running(sequence).await.unwrap(),
@@ -157,7 +157,7 @@ pub async fn a_service_moves_between_its_states(database: TestDatabase) {
 
 pub async fn of_many_stops_one_begins(database: TestDatabase) {
     let stores = [database.connect().await, database.connect().await];
-    let sequence = stores[0].insert_service(&new_service("hub", "lab", "s1")).await.unwrap().new().sequence;
+    let sequence = stores[0].insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new().sequence;
     let began = join_all((0..12).map(|number| stores[number % 2].begin_stop(sequence))).await;
     assert_eq!(began.into_iter().filter(|it| *it.as_ref().unwrap()).count(), 1);
     assert!(!stores[1].mark_running(sequence).await.unwrap());
@@ -167,10 +167,10 @@ pub async fn the_newest_start_of_a_name_is_found(database: TestDatabase) {
     let store = database.connect().await;
     let (hub, lab) = (credential("hub"), server("lab"));
     assert!(store.newest_service(&hub, &lab).await.unwrap().is_none());
-    let first = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().new();
-    let newest = store.insert_service(&new_service("hub", "lab", "s2")).await.unwrap().new();
-    store.insert_service(&new_service("hub", "lab2", "s3")).await.unwrap().new();
-    store.insert_service(&new_service("other", "lab", "s4")).await.unwrap().new();
+    let first = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new();
+    let newest = store.insert_service(&new_service("hub", "lab", "s2")).await.unwrap().expect_new();
+    store.insert_service(&new_service("hub", "lab2", "s3")).await.unwrap().expect_new();
+    store.insert_service(&new_service("other", "lab", "s4")).await.unwrap().expect_new();
 
     let found = store.newest_service(&hub, &lab).await.unwrap().unwrap();
     assert_eq!((found.sequence, found.start_id), (newest.sequence, newest.start_id));
@@ -184,8 +184,8 @@ pub async fn a_credential_sees_its_own_services(database: TestDatabase) {
     let store = database.connect().await;
     let mut mine = Vec::new();
     for name in ["a", "b", "c"] {
-        mine.push(store.insert_service(&new_service("hub", name, "s1")).await.unwrap().new().sequence);
-        store.insert_service(&new_service("Hub", name, "s2")).await.unwrap().new();
+        mine.push(store.insert_service(&new_service("hub", name, "s1")).await.unwrap().expect_new().sequence);
+        store.insert_service(&new_service("Hub", name, "s2")).await.unwrap().expect_new();
     }
     assert_eq!(sequences(&store.services_of(&credential("hub")).await.unwrap()), mine);
     assert!(store.services_of(&credential("nobody")).await.unwrap().is_empty());
@@ -195,7 +195,7 @@ pub async fn services_are_found_by_state_and_end(database: TestDatabase) {
     let store = database.connect().await;
     let mut made = Vec::new();
     for name in ["a", "b", "c", "d"] {
-        made.push(store.insert_service(&new_service("hub", name, "s1")).await.unwrap().new().sequence);
+        made.push(store.insert_service(&new_service("hub", name, "s1")).await.unwrap().expect_new().sequence);
     }
     store.mark_running(made[1]).await.unwrap();
     store.begin_stop(made[2]).await.unwrap();
@@ -210,16 +210,16 @@ pub async fn services_are_found_by_state_and_end(database: TestDatabase) {
 
 pub async fn a_sequence_is_never_used_again(database: TestDatabase) {
     let store = database.connect().await;
-    let first = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().new().sequence;
+    let first = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new().sequence;
     store.remove_service(first).await.unwrap();
     assert!(store.service(first).await.unwrap().is_none());
-    let second = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().new().sequence;
+    let second = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new().sequence;
     assert!(second > first);
 }
 
 pub async fn a_row_that_cannot_be_read_is_told(database: TestDatabase) {
     let store = database.connect().await;
-    let sequence = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().new().sequence;
+    let sequence = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new().sequence;
     execute(&store, "UPDATE services SET state = 'dreaming'").await.unwrap();
     let error = store.service(sequence).await.unwrap_err().to_string();
     assert_eq!(error, "failed to read state `dreaming` from the database");
