@@ -71,6 +71,7 @@ impl Store {
             dsl::tokens.filter(dsl::user_name.eq(&name)).filter(dsl::label.eq(&label))
         )
         .execute(connection))?;
+        self.user_was_changed();
         Ok(deleted == 1)
     }
 }

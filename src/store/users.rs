@@ -105,6 +105,7 @@ impl Store {
         let changed = query!(self.write, |connection| diesel::update(dsl::users.find(&name))
             .set(dsl::password_hash.eq(&hash))
             .execute(connection))?;
+        self.user_was_changed();
         Ok(changed == 1)
     }
 
@@ -113,6 +114,7 @@ impl Store {
         let changed = query!(self.write, |connection| diesel::update(dsl::users.find(&name))
             .set(dsl::is_active.eq(active))
             .execute(connection))?;
+        self.user_was_changed();
         Ok(changed == 1)
     }
 
@@ -134,6 +136,7 @@ impl Store {
                 .set(dsl::access_to_logging.eq(member))
                 .execute(connection))?,
         };
+        self.user_was_changed();
         Ok(changed == 1)
     }
 
@@ -145,6 +148,7 @@ impl Store {
         ))
         .execute(connection))?;
         if changed == 1 {
+            self.user_was_changed();
             return Ok(true);
         }
         let services = query!(self.read, |connection| services::table

@@ -49,12 +49,10 @@ impl PostgresServer {
         self.wait().await;
     }
 
-    /// As a crash or a power cut ends it.
+    /// An immediate shutdown: nobody's connection survives it.
     pub fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        // The server's children end by themselves and hold the shared memory until then; a new server waits for them.
-        let _ = std::fs::remove_file(self.folder.path().join("data/postmaster.pid"));
+        let _ = Command::new("kill").arg("-QUIT").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -88,8 +86,7 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
     }
 }
 
