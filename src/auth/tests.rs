@@ -48,19 +48,19 @@ impl TestAuth {
     }
 }
 
-fn create_user() -> BTreeMap<String, Vec<String>> {
-    let (web, log) = ("access_to_webservice".to_owned(), "access_to_logging".to_owned());
+fn create_user() -> BTreeMap<Credential, Vec<Group>> {
+    let user = |name: &str, groups: &[Group]| (Credential::parse(name).unwrap(), groups.to_vec());
     BTreeMap::from([
-        ("jupyterhub".to_owned(), vec![web.clone(), log.clone()]),
-        ("nogroup".to_owned(), vec![]),
-        ("webonly".to_owned(), vec![web.clone()]),
-        ("logonly".to_owned(), vec![log]),
-        ("nopass".to_owned(), vec![web]),
+        user("jupyterhub", &[Group::Webservice, Group::Logging]),
+        user("nogroup", &[]),
+        user("webonly", &[Group::Webservice]),
+        user("logonly", &[Group::Logging]),
+        user("nopass", &[Group::Webservice]),
     ])
 }
 
-fn password_of(name: &str) -> Option<SecretString> {
-    let password = match name {
+fn password_of(name: &Credential) -> Option<SecretString> {
+    let password = match name.as_str() {
         "jupyterhub" => "jhubpw",
         "nogroup" => "nogrouppw",
         "webonly" => "webpw",
