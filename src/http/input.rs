@@ -52,7 +52,9 @@ pub async fn start_request(
     }
     let headers = custom_headers(call, config);
     let credential = credential.clone();
-    Ok(StartRequest { credential, server_name, start_id, service, jhub_user_id, user_options, env, headers, certs })
+    Ok(StartRequest {
+        credential, server_name, start_id, service, jhub_user_id, user_options, env, headers, certs,
+    })
 }
 
 /// Reads a JSON object. No body counts as an empty one, whatever its type is said to be.

@@ -24,9 +24,7 @@ impl Services {
         for wave in waves {
             self.create_wave(&planned, wave, &mut record.objects, mark, deadline).await?;
             if let Some(owner) = Owner::of(&record.objects) {
-                planned
-                    .iter_mut()
-                    .for_each(|it| ownership::own(&mut it.object, it.target.namespace.as_deref(), &owner));
+                planned.iter_mut().for_each(|it| ownership::own(&mut it.object, it.target.namespace.as_deref(), &owner));
             }
         }
         // The watches see the pods from their first state on; that they begin late harms nothing.

@@ -7,7 +7,9 @@ use super::{Services, Site, StartError};
 use crate::cluster::{ClusterError, Deadline};
 use crate::config::Config;
 use crate::description::{self, Certs, DescriptionRequest, Manifest, RenderedFile};
-use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
+use crate::domain::{
+    AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId,
+};
 
 /// A start as a hub asked for it, checked.
 #[derive(Clone)]

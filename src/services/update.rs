@@ -56,10 +56,7 @@ impl Services {
                 ownership::own(&mut it.object, it.target.namespace.as_deref(), owner);
             }
             let uid = self.cluster.apply(&it.target, &it.object, &mark, deadline).await?;
-            objects
-                .iter_mut()
-                .filter(|known| known.is_same_object(&it.target))
-                .for_each(|it| it.uid = Some(uid.clone()));
+            objects.iter_mut().filter(|known| known.is_same_object(&it.target)).for_each(|it| it.uid = Some(uid.clone()));
         }
         record.objects = objects;
         self.store.set_objects(record.sequence, &record.objects).await?;
