@@ -2,6 +2,7 @@
 
 mod postgres;
 mod postgres_server;
+mod postgres_tls;
 mod services;
 mod sqlite;
 mod startup;
