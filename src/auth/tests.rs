@@ -51,11 +51,12 @@ impl TestAuth {
 fn create_user() -> BTreeMap<Credential, Vec<Group>> {
     let user = |name: &str, groups: &[Group]| (Credential::parse(name).unwrap(), groups.to_vec());
     BTreeMap::from([
-        user("jupyterhub", &[Group::Webservice, Group::Logging]),
+        user("jupyterhub", &Group::ALL),
         user("nogroup", &[]),
         user("webonly", &[Group::Webservice]),
         user("logonly", &[Group::Logging]),
         user("nopass", &[Group::Webservice]),
+        user("emptypass", &[Group::Webservice]),
     ])
 }
 
@@ -65,6 +66,7 @@ fn password_of(name: &Credential) -> Option<SecretString> {
         "nogroup" => "nogrouppw",
         "webonly" => "webpw",
         "logonly" => "logpw",
+        "emptypass" => "",
         _ => return None,
     };
     Some(SecretString::from(password))
@@ -114,7 +116,9 @@ async fn groups_are_those_of_the_configuration() {
         assert_eq!((principal.may(Group::Webservice), principal.may(Group::Logging)), (web, log), "{name}");
         assert_eq!(principal.is_superuser, name == "admin");
     }
-    assert!(auth.store.user("nopass").await.unwrap().is_none());
+    for nobody in ["nopass", "emptypass"] {
+        assert!(auth.store.user(nobody).await.unwrap().is_none());
+    }
 }
 
 #[tokio::test]
