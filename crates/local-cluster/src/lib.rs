@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod kubelet;
+pub mod node;
 pub mod storage;
 
 pub use storage::Storage;
