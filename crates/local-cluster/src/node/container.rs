@@ -72,7 +72,7 @@ impl Supervisor {
                 }
                 Err(StartError::Wait { reason, error }) => {
                     self.tell_failed(&error);
-                    self.change(|it| it.state = State::waiting(reason, Some(error)));
+                    self.change(|it| it.wait(reason, Some(error)));
                     if !changed_or_stopped(&mut sources, &mut self.stop).await {
                         return;
                     }
@@ -104,12 +104,9 @@ impl Supervisor {
         let wait = self.backoff.wait(ran);
         if !wait.is_zero() {
             let name = self.record(|it| it.name.clone());
-            let (pod, ended) = (self.worker.full_name(), ended.clone());
+            let pod = self.worker.full_name();
             let message = format!("back-off {} restarting failed container={name} pod={pod}", go_duration(wait));
-            self.change(|it| {
-                it.last = Some(ended);
-                it.state = State::waiting("CrashLoopBackOff", Some(message));
-            });
+            self.change(|it| it.wait("CrashLoopBackOff", Some(message)));
             let told = format!("Back-off restarting failed container {name} in pod {pod}");
             self.worker.report_for(self.index, &EventText::warning("BackOff", &told));
             tokio::select! {
@@ -141,12 +138,10 @@ impl Supervisor {
                 finished_at: now(),
                 container_id: it.container_id.clone(),
             };
-            it.state = if again {
-                it.last = Some(ended);
-                State::waiting("RunContainerError", Some(message))
-            } else {
-                State::Terminated(ended)
-            };
+            it.state = State::Terminated(ended);
+            if again {
+                it.wait("RunContainerError", Some(message));
+            }
         });
     }
 
@@ -157,7 +152,6 @@ impl Supervisor {
         let started = !probed("startupProbe");
         let ready = started && !probed("readinessProbe");
         self.change(|it| {
-            it.last = it.ended().cloned();
             it.state = State::Running { started_at: now() };
             (it.started, it.ready) = (started, ready);
         });

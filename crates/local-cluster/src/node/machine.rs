@@ -18,7 +18,7 @@ pub async fn programs(search_path: &OsStr, privileged: bool) -> Result<Programs,
         return Err(NodeError::NotLinux);
     }
     let find = |program: &'static str, package: &'static str| {
-        let found = std::env::split_paths(search_path).map(|it| it.join(program)).find(|it| executable(it));
+        let found = std::env::split_paths(search_path).map(|it| it.join(program)).find(executable);
         found.ok_or(NodeError::Missing { program, package })
     };
     let programs = Programs {

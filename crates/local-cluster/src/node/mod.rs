@@ -65,6 +65,8 @@ pub struct ProcessNodeConfig {
     pub host_paths: Vec<PathBuf>,
 }
 
+type Task = JoinHandle<()>;
+
 /// What all pods of the node share.
 struct Shared {
     storage: Storage,
@@ -75,7 +77,8 @@ struct Shared {
     capacity: Capacity,
     /// Counts the changes of what pods may be waiting for: Secrets, ConfigMaps, claims.
     sources: watch::Sender<u64>,
-    pods: Mutex<HashMap<String, (Arc<PodWorker>, JoinHandle<()>)>>,
+    /// By their uid.
+    pods: Mutex<HashMap<String, (Arc<PodWorker>, Task)>>,
 }
 
 /// A running node. Dropping it ends all its containers at once; [`Kubelet::shutdown`] does it gracefully.

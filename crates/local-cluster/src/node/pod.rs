@@ -24,6 +24,9 @@ use crate::storage::{Key, Resource, now};
 
 pub type Volumes = BTreeMap<String, Volume>;
 
+/// The logs of a container's last runs, by the number of the run.
+pub type Runs = Vec<(u32, Arc<Log>)>;
+
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +65,7 @@ pub struct PodWorker {
     pub folder: PathBuf,
     start_time: String,
     records: Mutex<(Vec<Record>, Facts)>,
-    pub(super) logs: Mutex<BTreeMap<String, Vec<(u32, Arc<Log>)>>>,
+    pub(super) logs: Mutex<BTreeMap<String, Runs>>,
     pub stop: watch::Sender<Option<Stop>>,
 }
 
@@ -146,7 +149,10 @@ impl PodWorker {
 
     pub fn created(&self, index: usize, attempt: u32) {
         let id = format!("bwrap://{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-        self.change(index, |it| (it.container_id, it.restart_count) = (id, attempt));
+        self.change(index, |it| {
+            it.wait("ContainerCreating", None);
+            (it.container_id, it.restart_count) = (id, attempt);
+        });
     }
 
     /// Runs the pod to its end. Returns when nothing of it is left, or the node ends.
@@ -187,9 +193,9 @@ impl PodWorker {
         }
         let message = "Pod was active on the node longer than the specified deadline";
         self.report(&EventText::normal("DeadlineExceeded", message));
+        self.update(|_, facts| facts.failed = Some(("DeadlineExceeded", message.to_owned())));
         self.ask_to_stop(Stop { kind: StopKind::Deadline, grace: self.grace() });
         containers.await;
-        self.update(|_, facts| (facts.failed, facts.over) = (Some(("DeadlineExceeded", message.to_owned())), true));
     }
 
     /// When the pod started, on the clock that timers use.

@@ -63,6 +63,14 @@ impl Record {
         }
     }
 
+    /// Waits from now on; the run that ended becomes the last one.
+    pub fn wait(&mut self, reason: &str, message: Option<String>) {
+        if let State::Terminated(ended) = &self.state {
+            self.last = Some(ended.clone());
+        }
+        self.state = State::waiting(reason, message);
+    }
+
     pub fn running(&self) -> bool {
         matches!(self.state, State::Running { .. })
     }

@@ -95,9 +95,12 @@ impl Running {
             None => 137,
         };
         let reported = self.exit_reported.await.unwrap_or(false);
-        if !reported && !self.killed && exit_code == 1 {
+        if !self.killed && (!reported && exit_code == 1 || matches!(exit_code, 126 | 127)) {
             let said = self.log.tail(1, FALLBACK_BYTES).await;
-            return End { exit_code, message: None, not_executed: Some(execution_error(&said)) };
+            let not_executed = execution_error(&said).or_else(|| (!reported).then(|| said.trim().to_owned()));
+            if not_executed.is_some() {
+                return End { exit_code, message: None, not_executed };
+            }
         }
         let mut message = tokio::fs::read(&self.message_file).await.unwrap_or_default();
         message.truncate(MESSAGE_BYTES);
@@ -110,13 +113,12 @@ impl Running {
     }
 }
 
-/// `bwrap: execvp tool: Permission denied`, as a container runtime says it.
-fn execution_error(said: &str) -> String {
-    let said = said.trim().trim_start_matches("bwrap: ");
-    match said.strip_prefix("execvp ").and_then(|it| it.rsplit_once(": ")) {
-        Some((command, error)) => format!("exec: \"{command}\": {}", error.to_lowercase()),
-        None => said.to_owned(),
-    }
+/// What bubblewrap or `setpriv` say when they cannot execute the command, as a container runtime says it.
+fn execution_error(said: &str) -> Option<String> {
+    let said = said.trim();
+    let rest = said.strip_prefix("bwrap: execvp ").or_else(|| said.strip_prefix("setpriv: failed to execute "))?;
+    let (command, error) = rest.rsplit_once(": ")?;
+    Some(format!("exec: \"{command}\": {}", error.to_lowercase()))
 }
 
 /// Runs a lifecycle hook.
@@ -149,7 +151,14 @@ mod tests {
 
     #[test]
     fn a_command_that_could_not_be_executed_is_told_as_runc_tells_it() {
-        assert_eq!(execution_error("bwrap: execvp a: b: Exec format error\n"), "exec: \"a: b\": exec format error");
-        assert_eq!(execution_error("bwrap: Can't chdir to /x: No such file"), "Can't chdir to /x: No such file");
+        let table = [
+            ("bwrap: execvp a: b: Exec format error\n", Some("exec: \"a: b\": exec format error")),
+            ("setpriv: failed to execute /c/run: Permission denied", Some("exec: \"/c/run\": permission denied")),
+            ("bwrap: Can't chdir to /x: No such file", None),
+            ("sh: 1: nope: not found", None),
+        ];
+        for (said, expected) in table {
+            assert_eq!(execution_error(said).as_deref(), expected, "{said}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! What holds secrets (the environment) travels in [`Sandbox::arguments`], which bubblewrap reads from a pipe; only
 //! [`Sandbox::command`] is seen in the host's process list.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
@@ -72,7 +73,7 @@ pub struct Sandbox<'a> {
 impl Sandbox<'_> {
     /// The options, for `--args`.
     pub fn arguments(&self) -> Vec<OsString> {
-        let mut to = Arguments(Vec::new());
+        let mut to = Arguments::default();
         to.all(["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]);
         to.all(["--die-with-parent", "--new-session", "--hostname", self.hostname]);
         if self.privileged {
@@ -94,7 +95,7 @@ impl Sandbox<'_> {
         to.all(["--chmod", "1777", "/"]);
         self.mounts.iter().for_each(|mount| to.mount(mount));
         if self.make_working_dir {
-            to.all(["--dir"]).path(self.working_dir);
+            to.folders(self.working_dir).all(["--dir"]).path(self.working_dir);
         }
         for folder in self.root.seal.iter().rev() {
             to.all(["--remount-ro"]).path(folder);
@@ -109,7 +110,7 @@ impl Sandbox<'_> {
             }
         }
         to.all(["--chdir"]).path(self.working_dir);
-        to.0
+        to.list
     }
 
     /// What is run in the sandbox: the container's command, behind the programs that give up privileges first.
@@ -117,20 +118,20 @@ impl Sandbox<'_> {
         if !self.privileged {
             return command.iter().map(OsString::from).collect();
         }
-        let mut to = Arguments(drop_privileges(programs, self.identity));
+        let mut to = Arguments { list: drop_privileges(programs, self.identity), made: BTreeSet::new() };
         let held_back: Vec<_> = self.environment.iter().filter(|(name, _)| obeyed_by_loader(name)).collect();
         if !held_back.is_empty() {
             to.path(&programs.env);
-            to.0.extend(held_back.iter().map(|(name, value)| OsString::from(format!("{name}={value}"))));
+            to.list.extend(held_back.iter().map(|(name, value)| OsString::from(format!("{name}={value}"))));
         }
-        to.0.extend(command.iter().map(OsString::from));
-        to.0
+        to.list.extend(command.iter().map(OsString::from));
+        to.list
     }
 }
 
 /// `setpriv` for good: user, groups and every capability, with no way back.
 pub fn drop_privileges(programs: &Programs, identity: &Identity) -> Vec<OsString> {
-    let mut to = Arguments(Vec::new());
+    let mut to = Arguments::default();
     to.path(&programs.setpriv);
     to.all(["--reuid", &identity.uid.to_string(), "--regid", &identity.gid.to_string()]);
     if identity.groups.is_empty() {
@@ -140,7 +141,7 @@ pub fn drop_privileges(programs: &Programs, identity: &Identity) -> Vec<OsString
         to.all(["--groups", &groups.join(",")]);
     }
     to.all(["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]);
-    to.0
+    to.list
 }
 
 /// Whether a variable changes what a program does before its `main`.
@@ -148,20 +149,38 @@ pub fn obeyed_by_loader(name: &str) -> bool {
     name.starts_with("LD_") || name.starts_with("LC_") || name.starts_with("MALLOC_") || LOADER.contains(&name)
 }
 
-struct Arguments(Vec<OsString>);
+#[derive(Default)]
+struct Arguments {
+    list: Vec<OsString>,
+    made: BTreeSet<PathBuf>,
+}
 
 impl Arguments {
     fn all<const N: usize>(&mut self, values: [&str; N]) -> &mut Self {
-        self.0.extend(values.map(OsString::from));
+        self.list.extend(values.map(OsString::from));
+        self
+    }
+
+    /// Makes the folders that lead to a path: those that bubblewrap makes by itself are for root only.
+    fn folders(&mut self, path: &Path) -> &mut Self {
+        let above: Vec<PathBuf> = path.ancestors().skip(1).filter(|it| *it != Path::new("/")).map(Into::into).collect();
+        for folder in above.into_iter().rev() {
+            if self.made.insert(folder.clone()) {
+                self.all(["--dir"]).path(&folder);
+            }
+        }
         self
     }
 
     fn path(&mut self, path: &Path) -> &mut Self {
-        self.0.push(path.into());
+        self.list.push(path.into());
         self
     }
 
     fn step(&mut self, step: &RootStep) {
+        if let RootStep::ReadOnly { target, .. } | RootStep::Directory { target } = step {
+            self.folders(target);
+        }
         match step {
             RootStep::ReadOnly { source, target } => self.all(["--ro-bind"]).path(source).path(target),
             RootStep::Symlink { content, target } => self.all(["--symlink"]).path(content).path(target),
@@ -172,6 +191,7 @@ impl Arguments {
     }
 
     fn mount(&mut self, mount: &Mount) {
+        self.folders(&mount.target);
         match (&mount.source, mount.read_only) {
             (Source::Path(source), true) => self.all(["--ro-bind"]).path(source),
             (Source::Path(source), false) => self.all(["--bind"]).path(source),
@@ -232,7 +252,7 @@ mod tests {
                 &[
                     "--unshare-user --uid 1000 --gid 100",
                     "--ro-bind /usr /usr",
-                    "--bind /data/v /home/u --ro-bind-fd 12 /home/u/.conf",
+                    "--dir /home --bind /data/v /home/u --dir /home/u --ro-bind-fd 12 /home/u/.conf",
                     "--remount-ro /etc/app --remount-ro /etc --clearenv",
                     "--setenv TOKEN s3 --setenv LD_PRELOAD /x.so --chdir /home/u",
                     "--die-with-parent --new-session --hostname pod",

@@ -11,7 +11,8 @@ pub struct PodView<'a> {
     pub pod: &'a Value,
     pub records: &'a [Record],
     pub start_time: &'a str,
-    /// Set when the node itself gave the pod up: reason and message, such as `DeadlineExceeded`.
+    /// Set when the node itself gives the pod up: reason and message, such as `DeadlineExceeded`. It counts when
+    /// nothing runs any more.
     pub failed: Option<(&'a str, &'a str)>,
     /// Every container has ended for good: the pod is deleted or given up.
     pub over: bool,
@@ -33,9 +34,13 @@ pub fn restart_policy(pod: &Value) -> &str {
     pod["spec"]["restartPolicy"].as_str().unwrap_or("Always")
 }
 
+fn given_up<'a>(view: &PodView<'a>) -> Option<(&'a str, &'a str)> {
+    view.failed.filter(|_| !view.records.iter().any(Record::running))
+}
+
 /// The pod's phase.
 pub fn phase(view: &PodView<'_>) -> &'static str {
-    if view.failed.is_some() {
+    if given_up(view).is_some() {
         return "Failed";
     }
     let policy = restart_policy(view.pod);
@@ -80,7 +85,7 @@ pub fn write(view: &PodView<'_>, status: &mut Value) {
     status["hostIPs"] = json!([{"ip": "127.0.0.1"}]);
     status["podIPs"] = json!([{"ip": "127.0.0.1"}]);
     status["qosClass"] = json!(qos_class(view.pod));
-    if let Some((reason, message)) = view.failed {
+    if let Some((reason, message)) = given_up(view) {
         status["reason"] = json!(reason);
         status["message"] = json!(message);
     }

@@ -31,7 +31,7 @@ async fn a_missing_command_with_restarts_ends_in_the_crash_back_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_executed_is_a_start_error_too() {
     let node = TestNode::start().await;
-    node.create_object("configmaps", "c", json!({"data": {"run": "\u{1}no program"}}));
+    node.create_object("configmaps", "c", json!({"data": {"run": "#!/no/such/interpreter\n"}}));
     let mut pod = pod(
         "p",
         json!([{
@@ -41,8 +41,9 @@ async fn a_file_that_cannot_be_executed_is_a_start_error_too() {
     pod["spec"]["volumes"] = json!([{"name": "c", "configMap": {"name": "c", "defaultMode": 0o755}}]);
     let (phase, state, _) = node.run(pod).await;
     assert_eq!(phase, "Failed");
-    let code = state["terminated"]["exitCode"].as_i64().unwrap();
-    assert!([126, 128].contains(&code), "{state}");
+    assert_eq!((&state["terminated"]["exitCode"], &state["terminated"]["reason"]), (&json!(128), &json!("StartError")));
+    let message = state["terminated"]["message"].as_str().unwrap();
+    assert!(message.ends_with("exec: \"/c/run\": no such file or directory"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

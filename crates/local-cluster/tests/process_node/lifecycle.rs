@@ -25,7 +25,8 @@ async fn a_container_that_ends_well_makes_a_succeeded_pod_with_logs_and_events()
 #[tokio::test(flavor = "multi_thread")]
 async fn exit_codes_and_signals_are_those_of_the_command() {
     let node = TestNode::start().await;
-    for (name, text, code) in [("three", "exit 3", 3), ("killed", "kill -9 $$", 137), ("term", "kill -15 $$", 143)] {
+    for (name, text, code) in [("three", "exit 3", 3), ("killed", "kill -9 $$$$", 137), ("term", "kill -15 $$$$", 143)]
+    {
         let (phase, state, _) = node.run(script(name, text)).await;
         assert_eq!((phase.as_str(), &state["terminated"]["exitCode"]), ("Failed", &json!(code)), "{name}");
         assert_eq!(state["terminated"]["reason"], "Error");

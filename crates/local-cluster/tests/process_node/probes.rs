@@ -38,10 +38,10 @@ async fn a_container_that_fails_its_liveness_probe_is_started_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hooks_run_inside_the_container() {
     let node = TestNode::start().await;
-    let mut pod = script("p", "echo up; until test -e /tmp/stop; do sleep 0.05; done; cat /tmp/start; exit 0");
+    let mut pod = script("p", "trap 'cat /tmp/start /tmp/stop; exit 0' TERM; echo up; while :; do sleep 0.1; done");
     pod["spec"]["containers"][0]["lifecycle"] = json!({
         "postStart": {"exec": {"command": ["sh", "-c", "echo $NAME $(id -u) > /tmp/start"]}},
-        "preStop": {"exec": {"command": ["touch", "/tmp/stop"]}},
+        "preStop": {"exec": {"command": ["sh", "-c", "echo stop > /tmp/stop"]}},
     });
     pod["spec"]["containers"][0]["env"] = json!([{"name": "NAME", "value": "ann"}]);
     pod["spec"]["securityContext"] = json!({"runAsUser": 1234});
@@ -53,4 +53,9 @@ async fn hooks_run_inside_the_container() {
     let pod = node.until("p", |it| it["metadata"]["deletionGracePeriodSeconds"] == 0).await;
     assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 0);
     assert_eq!(pod["status"]["phase"], "Succeeded");
+    assert_eq!(events_of_failed_hooks(&node), Vec::<String>::new());
+}
+
+fn events_of_failed_hooks(node: &TestNode) -> Vec<String> {
+    node.events("p").into_iter().filter(|it| it.contains("Hook")).collect()
 }
