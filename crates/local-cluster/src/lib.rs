@@ -13,6 +13,7 @@ pub mod faults;
 mod kinds;
 pub mod kubelet;
 mod names;
+pub mod node;
 mod patch;
 mod schema;
 mod selectors;
