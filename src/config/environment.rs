@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 
-use super::secret_url::DatabaseUrl;
+use super::secret_url::SecretUrl;
 use crate::domain::Credential;
 
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -36,7 +36,7 @@ pub struct Environment {
     /// DEPLOYMENT_NAMESPACE, else the namespace of the pod we run in, else `default`.
     pub deployment_namespace: String,
     /// DATABASE_URL, else what SQL_ENGINE, SQL_DATABASE, SQL_USER, SQL_PASSWORD, SQL_HOST and SQL_PORT describe.
-    pub database_url: Option<DatabaseUrl>,
+    pub database_url: Option<SecretUrl>,
     /// SUPERUSER_PASS.
     pub superuser_password: Option<SecretString>,
     user_passwords: BTreeMap<String, SecretString>,
@@ -66,7 +66,7 @@ impl Environment {
             deployment_name: label("DEPLOYMENT_NAME", get("DEPLOYMENT_NAME").unwrap_or_else(|| "k8smgr".to_owned()))?,
             deployment_namespace: label("DEPLOYMENT_NAMESPACE", namespace)?,
             database_url: match get("DATABASE_URL") {
-                Some(url) => Some(DatabaseUrl::new(url)),
+                Some(url) => Some(SecretUrl::new(url)),
                 None => reference_database(&get, variables.get("SQL_PASSWORD"))?,
             },
             superuser_password: secret("SUPERUSER_PASS"),
@@ -96,12 +96,12 @@ fn label(name: &'static str, value: String) -> Result<String, EnvironmentError> 
 fn reference_database(
     get: &impl Fn(&str) -> Option<String>,
     password: Option<&String>,
-) -> Result<Option<DatabaseUrl>, EnvironmentError> {
+) -> Result<Option<SecretUrl>, EnvironmentError> {
     let Some(engine) = get("SQL_ENGINE") else { return Ok(None) };
     let database = get("SQL_DATABASE").ok_or_else(|| EnvironmentError::MissingDatabase(engine.clone()))?;
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     match engine.as_str() {
-        "django.db.backends.sqlite3" => Ok(Some(DatabaseUrl::new(format!("sqlite://{database}")))),
+        "django.db.backends.sqlite3" => Ok(Some(SecretUrl::new(format!("sqlite://{database}")))),
         "django.db.backends.postgresql" | "django.db.backends.postgresql_psycopg2" => {
             let user = get("SQL_USER").map(|user| encoded(&user)).unwrap_or_default();
             let password = password.filter(|it| !it.is_empty()).map(|it| format!(":{}", encoded(it)));
@@ -111,7 +111,7 @@ fn reference_database(
             };
             let host = get("SQL_HOST").unwrap_or_else(|| "localhost".to_owned());
             let port = get("SQL_PORT").unwrap_or_else(|| "5432".to_owned());
-            Ok(Some(DatabaseUrl::new(format!("postgresql://{login}{host}:{port}/{}", encoded(&database)))))
+            Ok(Some(SecretUrl::new(format!("postgresql://{login}{host}:{port}/{}", encoded(&database)))))
         }
         _ => Err(EnvironmentError::UnknownEngine(engine)),
     }

@@ -11,6 +11,7 @@ mod name_pattern;
 mod ordered_values;
 mod secret_url;
 mod services;
+mod shared;
 mod startup;
 mod status_information;
 mod tunnel;
@@ -32,8 +33,9 @@ pub use keywords::{Keywords, Replace};
 pub use load::{ConfigError, Loaded};
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;
-pub use secret_url::DatabaseUrl;
+pub use secret_url::SecretUrl;
 pub use services::{Services, Skip, Ssl};
+pub use shared::SharedConfig;
 pub use startup::Startup;
 pub use status_information::StatusInformation;
 pub use tunnel::{CertificatePath, Tunnel, TunnelStage};
@@ -68,7 +70,7 @@ pub struct Config {
     /// and the environment come first, which is the better place for a password. Without any: a file
     /// `k8smgr.sqlite3` in the working directory. Restart.
     #[schemars(with = "Option<String>")]
-    pub database_url: Option<DatabaseUrl>,
+    pub database_url: Option<SecretUrl>,
 }
 
 impl Default for Config {

@@ -7,9 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A database URL. Printed with `***` for everything that may hold a password.
 #[derive(Clone)]
-pub struct DatabaseUrl(SecretString);
+pub struct SecretUrl(SecretString);
 
-impl DatabaseUrl {
+impl SecretUrl {
     pub fn new(url: impl Into<String>) -> Self {
         Self(SecretString::from(url.into()))
     }
@@ -20,7 +20,7 @@ impl DatabaseUrl {
     }
 }
 
-impl fmt::Display for DatabaseUrl {
+impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.expose();
         let Some((scheme, rest)) = url.split_once("://") else { return f.write_str("***") };
@@ -36,19 +36,19 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
-impl fmt::Debug for DatabaseUrl {
+impl fmt::Debug for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl<'de> Deserialize<'de> for DatabaseUrl {
+impl<'de> Deserialize<'de> for SecretUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::new)
     }
 }
 
-impl Serialize for DatabaseUrl {
+impl Serialize for SecretUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -66,7 +66,7 @@ mod tests {
             ("sqlite:///tmp/a.sqlite3", "sqlite:///tmp/a.sqlite3"),
             ("host=x password=y", "***"),
         ] {
-            assert_eq!(format!("{0} {0:?}", DatabaseUrl::new(url)), format!("{printed} {printed}"));
+            assert_eq!(format!("{0} {0:?}", SecretUrl::new(url)), format!("{printed} {printed}"));
         }
     }
 }

@@ -1,0 +1,61 @@
+//! The users that an installation begins with. Users that are there are never changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{PasswordError, hash_password};
+use crate::domain::group::Group;
+use crate::domain::{Credential, NameError};
+use crate::store::{NewUser, Store, StoreError};
+
+const SUPERUSER: &str = "admin";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartupUsersError {
+    #[error("failed to name the superuser")]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Creates the superuser `admin` where a password for it is given, and each user of `create_user` for whom
+/// `password_of` has one. An empty password is none.
+pub async fn create_startup_users(
+    store: &Store,
+    superuser_password: Option<SecretString>,
+    create_user: &BTreeMap<Credential, Vec<Group>>,
+    password_of: impl Fn(&Credential) -> Option<SecretString>,
+) -> Result<(), StartupUsersError> {
+    let given = |password: Option<SecretString>| password.filter(|it| !it.expose_secret().is_empty());
+    if let Some(password) = given(superuser_password) {
+        create(store, Credential::parse(SUPERUSER)?, BTreeSet::new(), true, password).await?;
+    }
+    for (name, groups) in create_user {
+        match given(password_of(name)) {
+            Some(password) => create(store, name.clone(), groups.iter().copied().collect(), false, password).await?,
+            None if store.user(name.as_str()).await?.is_some() => {}
+            None => tracing::info!("Do not create user {name} - password is missing"),
+        }
+    }
+    Ok(())
+}
+
+async fn create(
+    store: &Store,
+    name: Credential,
+    groups: BTreeSet<Group>,
+    is_superuser: bool,
+    password: SecretString,
+) -> Result<(), StartupUsersError> {
+    if store.user(name.as_str()).await?.is_some() {
+        return Ok(());
+    }
+    let password_hash = Some(hash_password(password).await?);
+    if store.create_user(&NewUser { name: name.clone(), password_hash, is_superuser, groups }).await? {
+        tracing::info!("Created user {name}");
+    }
+    Ok(())
+}

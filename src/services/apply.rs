@@ -1,0 +1,51 @@
+//! Making the objects of a start: the owner Secret, then what others mount, then the workloads.
+
+use futures::future::join_all;
+
+use super::plan::{Plan, Planned};
+use super::{Services, StartError};
+use crate::cluster::{ClusterError, Deadline};
+use crate::description::ownership::set_owner;
+use crate::domain::{AppliedObject, Mark, ServiceRecord};
+
+const LAST_WAVE: u8 = 2;
+
+impl Services {
+    /// Creates everything in order. `record.objects` holds the uid of all that was made, also when this fails.
+    pub(super) async fn apply_all(
+        &self,
+        plan: Plan,
+        record: &mut ServiceRecord,
+        mark: &Mark,
+        deadline: Deadline,
+    ) -> Result<(), StartError> {
+        let mut planned = plan.objects;
+        for wave in 0..=LAST_WAVE {
+            self.create_wave(&planned, wave, &mut record.objects, mark, deadline).await?;
+            if let (0, Some(AppliedObject { name, namespace, uid: Some(uid), .. })) = (wave, record.objects.first()) {
+                let owned = planned.iter_mut().skip(1).filter(|it| it.target.namespace == *namespace);
+                owned.for_each(|it| set_owner(&mut it.manifest, name, uid));
+            }
+        }
+        // The watches see the pods from their first state on; that they begin late harms nothing.
+        self.cluster.watch(&record.objects, deadline).await?;
+        Ok(())
+    }
+
+    /// `made` stands beside `planned`, object by object.
+    async fn create_wave(
+        &self,
+        planned: &[Planned],
+        wave: u8,
+        made: &mut [AppliedObject],
+        mark: &Mark,
+        deadline: Deadline,
+    ) -> Result<(), ClusterError> {
+        let of_wave = planned.iter().zip(made).enumerate().filter(|(index, (it, _))| it.wave(*index) == wave);
+        let creations = of_wave.map(|(_, (it, made))| async move {
+            made.uid = Some(self.cluster.create(&it.target, &it.manifest.object, mark, deadline).await?);
+            Ok(())
+        });
+        join_all(creations).await.into_iter().collect()
+    }
+}

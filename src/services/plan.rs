@@ -1,0 +1,165 @@
+//! From a request to everything that is going to be made. Reads the description; touches nothing.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Services, Site, StartError};
+use crate::cluster::{ClusterError, Deadline};
+use crate::config::Config;
+use crate::description::names::{certs_secret_name, secret_name};
+use crate::description::{self, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared};
+use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
+
+/// A start as a hub asked for it, checked. No `Debug`: it holds tokens.
+#[derive(Clone)]
+pub struct StartRequest {
+    pub credential: Credential,
+    pub server_name: ServerName,
+    pub start_id: StartId,
+    pub service: ServiceName,
+    pub jhub_user_id: i64,
+    pub user_options: Json,
+    /// What the env Secret holds.
+    pub env: BTreeMap<String, String>,
+    /// What the certs Secret holds, where the hub sent certificates.
+    pub certs: Option<BTreeMap<String, String>>,
+}
+
+/// An object to be made: where, and its manifest.
+pub struct Planned {
+    pub target: AppliedObject,
+    pub manifest: Manifest,
+}
+
+pub struct Plan {
+    pub new: NewService,
+    /// The owner Secret first.
+    pub objects: Vec<Planned>,
+    pub files: Vec<DescriptionFile>,
+}
+
+impl Services {
+    pub(super) async fn plan(&self, request: StartRequest, deadline: Deadline) -> Result<Plan, StartError> {
+        let config = self.config.current();
+        let site = self.site.clone();
+        let prepared = tokio::task::spawn_blocking(move || prepare(&config, &site, request));
+        let mut prepared = prepared.await??;
+        self.locate(&mut prepared.objects, deadline).await?;
+        prepared.new.objects = prepared.objects.iter().map(|it| it.target.clone()).collect();
+        Ok(prepared)
+    }
+
+    /// Gives every object its namespace: only the API server knows which kinds have one.
+    pub(super) async fn locate(&self, objects: &mut [Planned], deadline: Deadline) -> Result<(), ClusterError> {
+        for planned in objects {
+            let target = &mut planned.target;
+            let wanted = target.namespace.clone();
+            let default = &self.site.namespace;
+            let namespace = self
+                .cluster
+                .namespace_for(&target.api_version, &target.kind, wanted.as_deref(), default, deadline)
+                .await?;
+            target.namespace = namespace.map(str::to_owned);
+        }
+        Ok(())
+    }
+}
+
+fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, StartError> {
+    let id = ObjectId::new(&request.server_name, &request.start_id);
+    let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id);
+    let env_names: Vec<String> = request.env.keys().cloned().collect();
+    let prepared = description::prepare(&DescriptionRequest {
+        config,
+        stage: site.stage.as_deref(),
+        deployment_name: &site.deployment_name,
+        namespace: &site.namespace,
+        credential: &request.credential,
+        server_name: &request.server_name,
+        start_id: &request.start_id,
+        id: &id,
+        service: &request.service,
+        user_id: request.jhub_user_id,
+        user_options: &request.user_options,
+        env_names: &env_names,
+    })?;
+    let owner = secret(secret_name(&id, &site.deployment_name), &site.namespace, &request.env);
+    let certs = request.certs.as_ref();
+    let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
+    let files = rendered_files(config, &prepared);
+    let new = NewService {
+        credential: request.credential,
+        server_name: request.server_name,
+        start_id: request.start_id,
+        object_id: id,
+        service: request.service,
+        user_options: request.user_options,
+        jhub_user_id: request.jhub_user_id,
+        start_date: Timestamp::now(),
+        namespace: site.namespace.clone(),
+        objects: Vec::new(),
+        update_manifest: prepared.update_text,
+    };
+    let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
+    let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
+    let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
+    Ok(Plan { new, objects, files })
+}
+
+/// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.
+fn rendered_files(config: &Config, prepared: &Prepared) -> Vec<DescriptionFile> {
+    let file = |name: &str, text: &str| DescriptionFile { name: name.to_owned(), mode: 0o644, bytes: text.into() };
+    let mut files = prepared.files.clone();
+    files.push(file(config.services.yaml_filename.as_str(), &prepared.service_text));
+    files.extend(prepared.update_text.as_ref().map(|text| file(config.services.yaml_filename_update.as_str(), text)));
+    files
+}
+
+fn secret(name: String, namespace: &str, data: &BTreeMap<String, String>) -> Manifest {
+    let object = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"name": name, "namespace": namespace},
+        "stringData": data,
+    });
+    Manifest {
+        api_version: "v1".to_owned(),
+        kind: "Secret".to_owned(),
+        namespace: Some(namespace.to_owned()),
+        name,
+        is_name_generated: false,
+        counts: false,
+        object,
+    }
+}
+
+impl Planned {
+    /// A manifest marked as ours. A name that the API server would make up is made up here: it has to be known before
+    /// the object is made, so that the object is never lost.
+    pub fn new(mut manifest: Manifest, ownership: &Ownership<'_>) -> Self {
+        if manifest.is_name_generated {
+            let random = Uuid::new_v4().simple().to_string();
+            manifest.name.push_str(&random[..5]);
+            manifest.object["metadata"]["name"] = json!(manifest.name);
+            manifest.is_name_generated = false;
+        }
+        ownership.mark(&mut manifest);
+        let target = AppliedObject {
+            api_version: manifest.api_version.clone(),
+            kind: manifest.kind.clone(),
+            namespace: manifest.namespace.clone(),
+            name: manifest.name.clone(),
+            uid: None,
+            is_workload: manifest.counts,
+            is_kept: manifest.is_kept(),
+        };
+        Self { target, manifest }
+    }
+
+    /// The owner is made alone and first, then what others mount, then the workloads.
+    pub fn wave(&self, index: usize) -> u8 {
+        if index == 0 { 0 } else { self.manifest.wave() + 1 }
+    }
+}
