@@ -5,16 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{PasswordError, hash_password};
+use crate::domain::Credential;
 use crate::domain::group::Group;
-use crate::domain::{Credential, NameError};
 use crate::store::{NewUser, Store, StoreError};
 
 const SUPERUSER: &str = "admin";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartupUsersError {
-    #[error("failed to name the superuser")]
-    Name(#[from] NameError),
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(transparent)]
@@ -22,20 +20,22 @@ pub enum StartupUsersError {
 }
 
 /// Creates the superuser `admin` where a password for it is given, and each user of `create_user` for whom
-/// `password_of` has one. An empty password is none.
+/// `password_of` has one.
 pub async fn create_startup_users(
     store: &Store,
-    superuser_password: Option<SecretString>,
+    superuser_pass: Option<SecretString>,
     create_user: &BTreeMap<Credential, Vec<Group>>,
     password_of: impl Fn(&Credential) -> Option<SecretString>,
 ) -> Result<(), StartupUsersError> {
     let given = |password: Option<SecretString>| password.filter(|it| !it.expose_secret().is_empty());
-    if let Some(password) = given(superuser_password) {
-        create(store, Credential::parse(SUPERUSER)?, BTreeSet::new(), true, password).await?;
+    if let (Some(password), Ok(name)) = (given(superuser_pass), Credential::parse(SUPERUSER)) {
+        create(store, name, BTreeSet::new(), true, password).await?;
     }
     for (name, groups) in create_user {
         match given(password_of(name)) {
-            Some(password) => create(store, name.clone(), groups.iter().copied().collect(), false, password).await?,
+            Some(password) => {
+                create(store, name.clone(), groups.iter().copied().collect(), false, password).await?;
+            }
             None if store.user(name.as_str()).await?.is_some() => {}
             None => tracing::info!("Do not create user {name} - password is missing"),
         }

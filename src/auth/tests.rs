@@ -217,3 +217,15 @@ async fn many_logins_at_once_with_one_password_all_pass() {
     let names = join_all((0..100).map(|_| auth.login(&header))).await;
     assert!(names.iter().all(|it| it == "jupyterhub"), "{names:?}");
 }
+
+#[tokio::test]
+async fn a_failure_of_the_store_is_no_wrong_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::sqlite(&folder.path().join("k8smgr.sqlite3")).unwrap();
+    let authenticator = Authenticator::new(Store::connect(&url).await.unwrap());
+    folder.close().unwrap();
+    for header in [basic("jupyterhub", "jhubpw"), "token 0000".to_owned()] {
+        let error = authenticator.authenticate(Some(header.as_bytes()), HERE).await.unwrap_err();
+        assert!(matches!(error, AuthError::Store(_)), "{error:?}");
+    }
+}

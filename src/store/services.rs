@@ -276,7 +276,8 @@ pub(super) fn readable<'a, T>(
     value: &'a str,
     read: impl FnOnce(&'a str) -> Option<T>,
 ) -> Result<T, StoreError> {
-    read(value).ok_or_else(|| StoreError::Unreadable { what, value: value.to_owned() })
+    // A long text would fill the log.
+    read(value).ok_or_else(|| StoreError::Unreadable { what, value: value.chars().take(100).collect() })
 }
 
 pub(super) fn time(what: &'static str, microseconds: i64) -> Result<Timestamp, StoreError> {
