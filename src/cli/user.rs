@@ -256,6 +256,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::store::DatabaseUrl;
     use crate::auth::Authenticator;
 
     #[derive(Parser)]
