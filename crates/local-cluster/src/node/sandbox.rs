@@ -86,7 +86,7 @@ impl Sandbox<'_> {
             to.all(["--gid", &self.identity.gid.to_string()]);
         }
         to.all(["--proc", "/proc", "--dev", "/dev"]);
-        for folder in ["/dev/shm", "/tmp", "/var/tmp"] {
+        for folder in ["/dev/shm", "/var/tmp"] {
             to.all(["--perms", "1777", "--tmpfs", folder]);
         }
         to.all(["--perms", "0755", "--tmpfs", "/run"]);
