@@ -158,11 +158,7 @@ impl PodWorker {
             message_file(&plan.message_file, plan.owner).map_err(|error| StartError::create(&error))?;
             mounts.push(Mount { source: Source::Path(plan.message_file.clone()), target, read_only: false });
         }
-        if !mounts.iter().any(|it| it.target == Path::new("/tmp")) {
-            temporary_folder(&plan.temporary).map_err(|error| StartError::create(&error))?;
-            let source = Source::Path(plan.temporary.clone());
-            mounts.insert(0, Mount { source, target: "/tmp".into(), read_only: false });
-        }
+        temporary_folder(&plan.temporary).map_err(|error| StartError::create(&error))?;
         let targets: Vec<PathBuf> = mounts.iter().map(|it| it.target.clone()).collect();
         let root = rootfs::root(Path::new("/"), &self.node.config.host_paths, &targets)
             .map_err(|error| StartError::create(&error))?;
@@ -174,6 +170,7 @@ impl PodWorker {
         let sandbox = Sandbox {
             root: &root,
             hostname: &plan.hostname,
+            temporary: &plan.temporary,
             mounts: &mounts,
             environment: &plan.environment.variables,
             working_dir: &plan.working_dir,
