@@ -12,6 +12,7 @@ pub mod review;
 pub mod router;
 pub mod subresources;
 pub mod table;
+mod table_cells;
 pub mod watch;
 pub mod write;
 
