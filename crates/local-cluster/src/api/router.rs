@@ -22,6 +22,10 @@ pub async fn answer(api: &Arc<Api>, request: ApiRequest) -> Option<Answer> {
         None if health => User::service_account("", ""),
         None => return Some(response::refusal(&ApiError::unauthorized())),
     };
+    let user = match impersonated(&request, user) {
+        Ok(user) => user,
+        Err(error) => return Some(response::refusal(&error)),
+    };
     if let Some(answer) = discovery::answer(api, &request, &segments) {
         api.calls.count("discovery", segments.first().map_or("/", String::as_str));
         return Some(answer);
@@ -119,6 +123,24 @@ fn name_in_body(request: &ApiRequest) -> Option<String> {
     }
     let body: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
     body["metadata"]["name"].as_str().or_else(|| body["metadata"]["generateName"].as_str()).map(str::to_owned)
+}
+
+/// `kubectl --as`: the administrator may ask as anybody.
+fn impersonated(request: &ApiRequest, user: User) -> Result<User, ApiError> {
+    let wanted = request.header("impersonate-user");
+    if wanted.is_empty() {
+        return Ok(user);
+    }
+    if !user.is_admin() {
+        let why = format!("User \"{}\" cannot impersonate resource \"users\" in API group \"\"", user.name);
+        return Err(ApiError::new(403, "Forbidden", format!("users \"{wanted}\" is forbidden: {why}")));
+    }
+    if let Some((namespace, name)) = wanted.strip_prefix("system:serviceaccount:").and_then(|it| it.split_once(':')) {
+        return Ok(User::service_account(namespace, name));
+    }
+    let given = request.headers.get_all("impersonate-group").iter().filter_map(|it| it.to_str().ok());
+    let groups = given.chain(["system:authenticated"]).map(str::to_owned).collect();
+    Ok(User { name: wanted.to_owned(), groups })
 }
 
 fn authorize(api: &Api, user: &User, target: &Target, verb: &str, resource: &str) -> Result<(), ApiError> {

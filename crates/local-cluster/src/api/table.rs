@@ -178,8 +178,17 @@ fn columns(kind: &Kind) -> &'static [Column] {
     }
 }
 
+/// What rows carry of their objects: `includeObject`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Include {
+    Nothing,
+    #[default]
+    Metadata,
+    Object,
+}
+
 /// A Table of objects; rows carry the objects' metadata, so that clients know what they are about.
-pub fn table(kind: &Kind, objects: &[Arc<Value>], metadata: &Value) -> Value {
+pub fn table(kind: &Kind, objects: &[Arc<Value>], metadata: &Value, include: Include) -> Value {
     let columns = columns(kind);
     let definitions: Vec<Value> = columns
         .iter()
@@ -192,7 +201,11 @@ pub fn table(kind: &Kind, objects: &[Arc<Value>], metadata: &Value) -> Value {
         .iter()
         .map(|object| {
             let cells: Vec<Value> = columns.iter().map(|(_, _, _, cell)| cell(object)).collect();
-            json!({"cells": cells, "object": metadata_only(object)})
+            match include {
+                Include::Metadata => json!({"cells": cells, "object": metadata_only(object)}),
+                Include::Object => json!({"cells": cells, "object": **object}),
+                Include::Nothing => json!({"cells": cells}),
+            }
         })
         .collect();
     json!({

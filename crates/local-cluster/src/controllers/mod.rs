@@ -163,8 +163,10 @@ impl Controllers {
             }
         }
         if change.key.resource.plural == "pods" {
-            for service in self.index.services_of(&change.key.namespace, &change.object) {
-                self.enqueue(service);
+            for pod in change.previous.iter().chain([&change.object]) {
+                for service in self.index.services_of(&change.key.namespace, pod) {
+                    self.enqueue(service);
+                }
             }
         }
         if change.kind == ChangeKind::Deleted {
@@ -227,6 +229,7 @@ impl Controllers {
             ("apps", "statefulsets") if !deleted => stateful_set::reconcile(self, key, &object),
             ("apps", "daemonsets") if !deleted => daemon_set::reconcile(self, key, &object),
             ("batch", "jobs") if !deleted => job::reconcile(self, key, &object),
+            ("", "nodes") => scheduler::look_again(self),
             ("", "services") if !deleted => endpoints::reconcile(self, key, &object),
             ("", "persistentvolumeclaims") => claims::reconcile(self, key, &object),
             _ => {}
