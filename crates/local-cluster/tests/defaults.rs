@@ -94,15 +94,11 @@ fn odd() -> Vec<Value> {
     vec![
         json!(null),
         json!("x"),
-        json!(-1),
         json!(1.5),
-        json!([]),
         json!([null]),
         json!({}),
         json!([{}]),
-        json!({"a": 1}),
         json!([["a"]]),
-        json!(true),
         deep,
         json!("\u{0}"),
         json!("x".repeat(70_000)),
@@ -197,7 +193,7 @@ async fn odd_values_anywhere_are_answered_and_break_nothing() {
                 }
                 let name = object["metadata"]["name"].as_str().unwrap_or("x").to_owned();
                 let name = if name.len() > 20 || name.contains('\0') { "x" } else { name.as_str() };
-                if made % 5 == 0 {
+                if made % 11 == 0 {
                     for kind in [
                         "application/apply-patch+yaml",
                         "application/merge-patch+json",

@@ -1,5 +1,6 @@
 //! The API server: one module a concern, all over the storage.
 
+pub mod create;
 pub mod delete;
 pub mod discovery;
 pub mod error;

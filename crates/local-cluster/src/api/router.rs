@@ -7,7 +7,7 @@ use http::Method;
 use super::error::ApiError;
 use super::request::{ApiRequest, Target, decode};
 use super::response::{self, Answer};
-use super::{Api, delete, discovery, logs, read, review, subresources, watch, write};
+use super::{Api, create, delete, discovery, logs, read, review, subresources, watch, write};
 use crate::auth::User;
 use crate::faults::{Fault, Met};
 use crate::rbac::{self, Attributes};
@@ -177,7 +177,7 @@ async fn dispatch(
         (None, "get") => read::get(api, request, target),
         (None, "list") => read::list(api, request, target),
         (None, "watch") => watch::watch(api, request, target),
-        (None, "create") => write::create(api, request, target),
+        (None, "create") => create::create(api, request, target),
         (None | Some("status"), "update") => write::update(api, request, target),
         (None | Some("status"), "patch") => write::patch(api, request, target),
         (None, "delete") => delete::delete_one(api, request, target),
