@@ -34,9 +34,11 @@ async fn until<K>(api: Api<K>, parameters: &ListParams, seen: impl Fn(&K) -> boo
 where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let mut config = watcher::Config::default();
-    config.label_selector = parameters.label_selector.clone();
-    config.field_selector = parameters.field_selector.clone();
+    let config = watcher::Config {
+        label_selector: parameters.label_selector.clone(),
+        field_selector: parameters.field_selector.clone(),
+        ..watcher::Config::default()
+    };
     let mut changes = watcher(api, config).default_backoff().applied_objects().boxed();
     while let Some(object) = changes.try_next().await.unwrap() {
         if seen(&object) {
