@@ -11,8 +11,8 @@ use super::response::{self, Answer};
 use super::{Api, create, delete};
 use crate::kinds::Kind;
 use crate::patch::{self, PatchKind};
-use crate::storage::{StorageError, now};
-use crate::{apply, defaults, names, schema, validation};
+use crate::storage::StorageError;
+use crate::{apply, defaults, schema, validation};
 
 /// The object in a request's body, with kind and apiVersion as the path says.
 pub fn object_in(request: &ApiRequest, kind: &Kind) -> Result<Value, ApiError> {
