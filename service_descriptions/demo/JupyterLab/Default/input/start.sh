@@ -12,8 +12,9 @@ fi
 # One line on the user's progress page. It is only news: a hub that does not take it must not end the start.
 tell() {
     python3 - "$@" <<'PYTHON' || echo "the hub did not take the progress event"
-import json, os, sys, urllib.request
-url = os.environ["JUPYTERHUB_API_URL"].rstrip("/") + "/" + os.environ["JUPYTERHUB_STATUS_URL"]
+import json, os, sys, urllib.parse, urllib.request
+path = urllib.parse.quote(os.environ["JUPYTERHUB_STATUS_URL"], safe="/%@")
+url = os.environ["JUPYTERHUB_API_URL"].rstrip("/") + "/" + path
 body = {"progress": int(sys.argv[1]), "failed": False, "html_message": sys.argv[2]}
 headers = {"Authorization": "token " + os.environ["JUPYTERHUB_API_TOKEN"], "Content-Type": "application/json"}
 urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST"), timeout=10)
