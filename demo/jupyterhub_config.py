@@ -124,7 +124,16 @@ def new_port(spawner):
 
 c.Spawner.pre_spawn_hook = new_port
 
-# --- a start that fails after it was accepted ---------------------------------------------------------------------------
+# --- a start that fails ------------------------------------------------------------------------------------------------
+
+
+async def show_the_reason(spawner, exception):
+    """Puts error and detailed_error of a refused start on the user's page, where it would say "HTTP 500" alone."""
+    event = await spawner.get_stop_event()
+    exception.jupyterhub_html_message = event["html_message"]
+
+
+c.BackendSpawner.failed_spawn_request_hook = show_the_reason
 
 
 def watch_start(spawner, _answer):
@@ -141,12 +150,10 @@ async def end_a_failed_start(spawner, start_id):
         if status.get("running", True) or status["start_id"] != start_id:
             continue
         details = {"error": "The server has ended", "detailed_error": "", **status.get("details", {})}
-        event = {
-            "progress": 100,
-            "failed": True,
-            "html_message": f"<details><summary>{details['error']}</summary>{details['detailed_error']}</details>",
-        }
-        await spawner.stop(cancel=True, event=event)
+        message = f"<details><summary>{details['error']}</summary>{details['detailed_error']}</details>"
+        spawner.latest_events.append({"progress": 100, "failed": True, "html_message": message})
+        await asyncio.sleep(2 * spawner.yield_wait_seconds)  # until the page has it
+        await spawner.stop(cancel=True)
         return
 
 

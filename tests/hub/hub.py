@@ -8,7 +8,9 @@ from urllib.parse import quote
 import requests
 
 from installation import HERE
-from processes import Process, free_port, wait_until
+from processes import free_port, wait_until
+
+USERS = ("alice", "bob", "carol")
 
 
 class Hub:
@@ -36,6 +38,9 @@ class Hub:
         }
         self.process = self.installation.run(self.credential, command, environment)
         self.process.wait_until(self.is_healthy, "/hub/health answers through the proxy")
+        # In the same order in each hub: so the same user has the same number in all of them.
+        answer = self.api("POST", "/users", json={"usernames": list(USERS)})
+        assert answer.status_code == 201, answer.text
 
     def is_healthy(self):
         try:
@@ -51,10 +56,6 @@ class Hub:
         return {"Authorization": f"token {self.token}"}
 
     # --- users' servers ----------------------------------------------------------------------------------------------
-
-    def add_user(self, user):
-        answer = self.api("POST", f"/users/{user}")
-        assert answer.status_code == 201, answer.text
 
     def start_server(self, user, server, **user_options):
         """Asks for the start and returns all events of the progress page, up to the one that ends it."""

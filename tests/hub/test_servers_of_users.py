@@ -35,13 +35,13 @@ def test_a_server_lives_dies_and_lives_again(installation, hub_one):
 def test_two_hubs_have_servers_of_the_same_name_at_the_same_time(installation, hub_one, hub_two):
     with ThreadPoolExecutor() as threads:
         lives = [threads.submit(live_a_servers_life, hub, "bob") for hub in (hub_one, hub_two)]
-        for life in lives:
-            life.result()
+        one, two = [life.result() for life in lives]
+    assert one == two, "K8s Manager knows both by the same name"
     installation.assert_nothing_is_left()
 
 
 def live_a_servers_life(hub, user):
-    hub.add_user(user)
+    """Returns the name that K8s Manager knows the server by."""
     assert_ready(hub, user, hub.start_server(user, SERVER))
     service = the_service(hub)
     name = service["servername"]
@@ -78,6 +78,7 @@ def live_a_servers_life(hub, user):
 
     hub.stop_server(user, SERVER)
     assert hub.installation.service(hub.credential, name).status_code == 404
+    return name
 
 
 def assert_ready(hub, user, events):
