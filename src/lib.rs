@@ -1,3 +1,10 @@
 //! K8s Manager: starts, polls and stops the servers of JupyterHub users on Kubernetes. `ARCHITECTURE.md` has the map.
 
+pub mod app;
+pub mod cli;
+pub mod cluster;
+pub mod config;
 pub mod domain;
+pub mod http;
+pub mod services;
+pub mod store;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use jiter::{JsonValue, NumberInt};
+use jiter::JsonValue;
 
 /// A JSON value. Integers keep all their digits and objects the order of their keys (a repeated key: the last value).
 #[derive(Clone, Debug, PartialEq)]

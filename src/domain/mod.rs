@@ -4,12 +4,14 @@
 
 pub mod group;
 pub mod json;
+pub mod mark;
 pub mod names;
 pub mod object_id;
 pub mod record;
 pub mod status;
 
 pub use json::Json;
+pub use mark::Mark;
 pub use names::{Credential, NameError, ServerName, ServiceName, StartId};
 pub use object_id::ObjectId;
 pub use record::{AppliedObject, NewService, ServiceRecord, ServiceState};

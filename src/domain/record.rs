@@ -44,6 +44,20 @@ pub struct AppliedObject {
     pub name: String,
     /// `None` until the API server has answered: the object may or may not exist.
     pub uid: Option<String>,
+    /// It runs the main container, or makes the pods that do.
+    #[serde(default)]
+    pub is_workload: bool,
+    /// It outlives the service.
+    #[serde(default)]
+    pub is_kept: bool,
+}
+
+impl AppliedObject {
+    /// Whether both name the same object in the cluster, whatever its uid.
+    pub fn is_same_object(&self, other: &AppliedObject) -> bool {
+        (&self.api_version, &self.kind, &self.namespace, &self.name)
+            == (&other.api_version, &other.kind, &other.namespace, &other.name)
+    }
 }
 
 /// Why a service does not run, in words for the user (`error`) and for the admin (`detailed_error`, HTML).
@@ -66,6 +80,10 @@ pub struct NewService {
     pub start_date: Timestamp,
     /// The namespace of the owner Secret.
     pub namespace: String,
+    /// Everything that is about to be made, the owner Secret first.
+    pub objects: Vec<AppliedObject>,
+    /// The rendered update.yaml, for PUT.
+    pub update_manifest: Option<String>,
 }
 
 /// A stored service. `sequence` grows with every start, so the newest start of a name is the one with the highest.

@@ -1,0 +1,4 @@
+DROP TABLE services;
+DROP TABLE tokens;
+DROP TABLE users;
+DROP TABLE installation;

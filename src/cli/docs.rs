@@ -1,0 +1,38 @@
+//! `k8smgr docs`: writes the reference of config.json and its JSON schema.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::config::reference;
+
+/// Writes `configuration.md` and `config.schema.json` into `directory`.
+pub fn run(directory: &Path) -> anyhow::Result<()> {
+    for (name, text) in documents() {
+        let path = directory.join(name);
+        std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn documents() -> [(&'static str, String); 2] {
+    [("configuration.md", reference::markdown()), ("config.schema.json", reference::json_schema())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `UPDATE_DOCS=1 cargo test` writes them anew.
+    #[test]
+    fn the_committed_reference_is_what_the_doc_comments_say() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            run(&directory).unwrap();
+        }
+        for (name, text) in documents() {
+            let committed = std::fs::read_to_string(directory.join(name)).unwrap();
+            assert!(committed == text, "docs/{name} drifted; run with UPDATE_DOCS=1");
+        }
+    }
+}

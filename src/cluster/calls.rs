@@ -1,0 +1,49 @@
+//! One call to the API server: a deadline, a bounded attempt, and another one while there is time.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::ClusterError;
+
+/// How long one attempt may take before it is given up.
+const ATTEMPT: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// When a piece of work has to be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    pub fn after(duration: Duration) -> Self {
+        Self(Instant::now() + duration)
+    }
+
+    pub fn has_passed(self) -> bool {
+        self.0 <= Instant::now()
+    }
+}
+
+/// Calls until it works, fails for good, or the deadline is near. What failed in passing is tried again.
+pub(super) async fn call<T, F>(deadline: Deadline, mut attempt: impl FnMut() -> F) -> Result<T, ClusterError>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let end = deadline.0.min(Instant::now() + ATTEMPT);
+        let error = match timeout_at(end, attempt()).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => ClusterError::from(error),
+            Err(_) => ClusterError::Timeout,
+        };
+        let wanted = error.retry_after_seconds().map_or(pause, |seconds| Duration::from_secs(seconds.into()));
+        if !error.is_passing() || Instant::now() + wanted >= deadline.0 {
+            return Err(error);
+        }
+        tracing::debug!(%error, pause_ms = wanted.as_millis(), "call to the API server failed, trying again");
+        sleep(wanted).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,38 @@
+//! Finding the API server: a kubeconfig, or the files that every pod is given.
+
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error(
+        "failed to find a Kubernetes cluster: set KUBECONFIG, run inside a cluster, or start with --local for a cluster \
+         on this machine"
+    )]
+    Find(#[source] kube::config::InferConfigError),
+    #[error("failed to read the kubeconfig")]
+    Kubeconfig(#[source] kube::config::KubeconfigError),
+    #[error("failed to set up the client of the Kubernetes API")]
+    Client(#[source] kube::Error),
+}
+
+/// Makes a client from a kubeconfig's text, or as the environment has it. No call is made.
+pub async fn connect(kubeconfig: Option<&str>) -> Result<Client, ConnectError> {
+    let mut config = match kubeconfig {
+        Some(text) => {
+            let kubeconfig = Kubeconfig::from_yaml(text).map_err(ConnectError::Kubeconfig)?;
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .map_err(ConnectError::Kubeconfig)?
+        }
+        None => Config::infer().await.map_err(ConnectError::Find)?,
+    };
+    config.connect_timeout = Some(Duration::from_secs(5));
+    // A watch is silent for long; bookmarks come once a minute, so a connection without a byte for longer is dead.
+    config.read_timeout = Some(Duration::from_secs(90));
+    // Retries are ours: they know each call's deadline.
+    config.default_retry = false;
+    Client::try_from(config).map_err(ConnectError::Client)
+}

@@ -1,0 +1,184 @@
+//! The environment variables of K8s Manager, read once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::SecretString;
+
+use super::secret_url::SecretUrl;
+use crate::domain::Credential;
+
+const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+const PASSWORD_SUFFIX: &str = "_USER_PASS";
+
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    #[error(
+        "{name} is `{value}`; it must be lower-case letters, digits and `-`, at most 63, and not begin or end with `-`"
+    )]
+    NotALabel { name: &'static str, value: String },
+    #[error("SQL_ENGINE is `{0}`; it must be django.db.backends.postgresql or django.db.backends.sqlite3")]
+    UnknownEngine(String),
+    #[error("SQL_DATABASE is needed with SQL_ENGINE={0}")]
+    MissingDatabase(String),
+}
+
+/// What the environment says. An empty variable counts as not set.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// CONFIG_PATH.
+    pub config_path: Option<PathBuf>,
+    /// STAGE in lower case.
+    pub stage: Option<String>,
+    /// DEPLOYMENT_NAME, else `k8smgr`.
+    pub deployment_name: String,
+    /// DEPLOYMENT_NAMESPACE, else the namespace of the pod we run in, else `default`.
+    pub deployment_namespace: String,
+    /// DATABASE_URL, else what SQL_ENGINE, SQL_DATABASE, SQL_USER, SQL_PASSWORD, SQL_HOST and SQL_PORT describe.
+    pub database_url: Option<SecretUrl>,
+    /// SUPERUSER_PASS.
+    pub superuser_password: Option<SecretString>,
+    user_passwords: BTreeMap<String, SecretString>,
+}
+
+impl Environment {
+    /// Reads the variables of this process. A variable that is not UTF-8 counts as not set.
+    pub fn read() -> Result<Self, EnvironmentError> {
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::from_variables(&variables.collect(), std::fs::read_to_string(IN_CLUSTER_NAMESPACE).ok())
+    }
+
+    pub fn from_variables(
+        variables: &BTreeMap<String, String>,
+        in_cluster_namespace: Option<String>,
+    ) -> Result<Self, EnvironmentError> {
+        let get = |name: &str| variables.get(name).map(|it| it.trim()).filter(|it| !it.is_empty()).map(str::to_owned);
+        let in_cluster = in_cluster_namespace.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+        let namespace = get("DEPLOYMENT_NAMESPACE").or(in_cluster).unwrap_or_else(|| "default".to_owned());
+        let secret =
+            |name: &str| variables.get(name).filter(|it| !it.is_empty()).map(|value| SecretString::from(value.clone()));
+        let of_users = variables.keys().filter(|name| name.ends_with(PASSWORD_SUFFIX));
+        Ok(Self {
+            config_path: get("CONFIG_PATH").map(PathBuf::from),
+            stage: get("STAGE").map(|stage| stage.to_lowercase()),
+            deployment_name: label("DEPLOYMENT_NAME", get("DEPLOYMENT_NAME").unwrap_or_else(|| "k8smgr".to_owned()))?,
+            deployment_namespace: label("DEPLOYMENT_NAMESPACE", namespace)?,
+            database_url: match get("DATABASE_URL") {
+                Some(url) => Some(SecretUrl::new(url)),
+                None => reference_database(&get, variables.get("SQL_PASSWORD"))?,
+            },
+            superuser_password: secret("SUPERUSER_PASS"),
+            user_passwords: of_users.filter_map(|name| Some((name.clone(), secret(name)?))).collect(),
+        })
+    }
+
+    /// `<NAME>_USER_PASS`, the name in capitals. Characters that a shell does not take in a variable's name may be `_`.
+    pub fn user_password(&self, name: &Credential) -> Option<&SecretString> {
+        let exact = name.as_str().to_uppercase();
+        let plain: String = exact.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let get = |name: &str| self.user_passwords.get(&format!("{name}{PASSWORD_SUFFIX}"));
+        get(&exact).or_else(|| get(&plain))
+    }
+}
+
+fn label(name: &'static str, value: String) -> Result<String, EnvironmentError> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if value.len() <= 63 && value.chars().all(inner) && !value.starts_with('-') && !value.ends_with('-') {
+        Ok(value)
+    } else {
+        Err(EnvironmentError::NotALabel { name, value })
+    }
+}
+
+/// The database as the reference's variables describe it, with Django's names of engines.
+fn reference_database(
+    get: &impl Fn(&str) -> Option<String>,
+    password: Option<&String>,
+) -> Result<Option<SecretUrl>, EnvironmentError> {
+    let Some(engine) = get("SQL_ENGINE") else { return Ok(None) };
+    let database = get("SQL_DATABASE").ok_or_else(|| EnvironmentError::MissingDatabase(engine.clone()))?;
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    match engine.as_str() {
+        "django.db.backends.sqlite3" => Ok(Some(SecretUrl::new(format!("sqlite://{database}")))),
+        "django.db.backends.postgresql" | "django.db.backends.postgresql_psycopg2" => {
+            let user = get("SQL_USER").map(|user| encoded(&user)).unwrap_or_default();
+            let password = password.filter(|it| !it.is_empty()).map(|it| format!(":{}", encoded(it)));
+            let login = match (user.as_str(), password) {
+                ("", None) => String::new(),
+                (user, password) => format!("{user}{}@", password.unwrap_or_default()),
+            };
+            let host = get("SQL_HOST").unwrap_or_else(|| "localhost".to_owned());
+            let port = get("SQL_PORT").unwrap_or_else(|| "5432".to_owned());
+            Ok(Some(SecretUrl::new(format!("postgresql://{login}{host}:{port}/{}", encoded(&database)))))
+        }
+        _ => Err(EnvironmentError::UnknownEngine(engine)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Result<Environment, EnvironmentError> {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Environment::from_variables(&variables, Some("pods\n".to_owned()))
+    }
+
+    #[test]
+    fn what_is_not_set_has_a_default() {
+        let it = environment(&[("STAGE", ""), ("SUPERUSER_PASS", "")]).unwrap();
+        assert_eq!((it.deployment_name.as_str(), it.deployment_namespace.as_str()), ("k8smgr", "pods"));
+        assert!(it.stage.is_none() && it.database_url.is_none() && it.superuser_password.is_none());
+        assert_eq!(Environment::from_variables(&BTreeMap::new(), None).unwrap().deployment_namespace, "default");
+    }
+
+    #[test]
+    fn the_stage_is_lower_case() {
+        assert_eq!(environment(&[("STAGE", "Production")]).unwrap().stage.as_deref(), Some("production"));
+    }
+
+    #[test]
+    fn a_user_s_password_is_found_by_name_in_capitals() {
+        let it = environment(&[("JUPYTERHUB_USER_PASS", "a"), ("MY_HUB_2_USER_PASS", "b"), ("EMPTY_USER_PASS", "")]);
+        let it = it.unwrap();
+        let password = |name: &str| it.user_password(&Credential::parse(name).unwrap()).map(|it| it.expose_secret());
+        assert_eq!(password("jupyterhub"), Some("a"));
+        assert_eq!(password("my-hub.2"), Some("b"));
+        assert_eq!(password("empty"), None);
+        assert!(!format!("{it:?}").contains("\"b\""));
+    }
+
+    #[test]
+    fn the_variables_of_the_reference_name_a_database() {
+        let postgres = [
+            ("SQL_ENGINE", "django.db.backends.postgresql"),
+            ("SQL_DATABASE", "k8s"),
+            ("SQL_USER", "me"),
+            ("SQL_PASSWORD", "p@ss/:% "),
+            ("SQL_HOST", "db"),
+        ];
+        let url = environment(&postgres).unwrap().database_url.unwrap();
+        assert_eq!(url.expose(), "postgresql://me:p%40ss%2F%3A%25%20@db:5432/k8s");
+        assert_eq!(url.to_string(), "postgresql://me:***@db:5432/k8s");
+        let url = environment(&[("SQL_ENGINE", "django.db.backends.sqlite3"), ("SQL_DATABASE", "/data/db.sqlite3")]);
+        assert_eq!(url.unwrap().database_url.unwrap().expose(), "sqlite:///data/db.sqlite3");
+        let both = [("DATABASE_URL", "sqlite:///x"), ("SQL_ENGINE", "django.db.backends.mysql")];
+        assert_eq!(environment(&both).unwrap().database_url.unwrap().expose(), "sqlite:///x");
+        assert_eq!(
+            environment(&both[1..]).map(|_| ()).unwrap_err().to_string(),
+            "SQL_DATABASE is needed with SQL_ENGINE=django.db.backends.mysql"
+        );
+    }
+
+    #[test]
+    fn a_name_that_no_object_may_have_is_refused() {
+        for value in ["K8s", "a_b", "-a", "a.b", &"x".repeat(64)] {
+            assert!(environment(&[("DEPLOYMENT_NAME", value)]).is_err(), "{value}");
+            assert!(environment(&[("DEPLOYMENT_NAMESPACE", value)]).is_err(), "{value}");
+        }
+    }
+}

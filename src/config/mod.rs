@@ -1,0 +1,106 @@
+//! config.json and the environment, as types: read, checked and documented here, one file a section.
+//!
+//! Pure data once loaded. The doc comment of a field is its entry in `docs/configuration.md` and in the JSON schema:
+//! what it does, its unit, and (last) whether a reload applies it. Nothing here logs or watches.
+
+pub mod environment;
+mod http;
+mod keywords;
+mod load;
+mod name_pattern;
+mod ordered_values;
+mod secret_url;
+mod services;
+mod shared;
+mod startup;
+mod status_information;
+mod tunnel;
+mod unknown_keys;
+mod userhomes;
+mod values;
+
+pub mod reference;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use environment::Environment;
+pub use http::Http;
+pub use keywords::Replace;
+pub use load::{ConfigError, Loaded};
+pub use name_pattern::NamePattern;
+pub use ordered_values::OrderedValues;
+pub use secret_url::SecretUrl;
+pub use services::{Services, Skip, Ssl};
+pub use shared::SharedConfig;
+pub use startup::Startup;
+pub use status_information::StatusInformation;
+pub use tunnel::{CertificatePath, Tunnel, TunnelStage};
+pub use userhomes::UserHomes;
+pub use values::{FileName, FolderName, Indicators, ReplaceValue};
+
+/// The configuration of K8s Manager, read from the file that `CONFIG_PATH` or `--config` names. Without a file all defaults apply.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Config {
+    /// How services are described, started and watched.
+    pub services: Services,
+    /// Where the persistent data of users lives.
+    pub userhomes: UserHomes,
+    /// The hubs to be told that K8s Manager has started, so that they make their tunnels again. Restart.
+    pub tunnel: Vec<Tunnel>,
+    /// What is done once at the start of K8s Manager.
+    pub startup: Startup,
+    /// Headlines shown to users instead of the built-in ones, by the place that fails: `services.utils.common.start_service_2`
+    /// (`Could not start service`), `services.utils.common.stop_service`, `services.utils.status_service`
+    /// (`Could not check status service.`), `services.utils.update_service` (`Could not update service.`). Reload.
+    pub error_messages: BTreeMap<String, String>,
+    /// The request headers that go into a service's environment: from the header, written as `HTTP_X_EXTRA` for
+    /// `X-Extra`, to the key in the Secret. What is given here replaces the default. Reload.
+    pub custom_headers_keys: BTreeMap<String, String>,
+    /// Bounds of what is read from clients.
+    pub http: Http,
+    /// Address and port to listen on; `--listen` comes first. In a pod that is `0.0.0.0:8080`. Restart.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// The database: `sqlite:///path/to/file.sqlite3` or `postgresql://user:password@host:5432/name`; `--database-url`
+    /// and the environment come first, which is the better place for a password. Without any: a file
+    /// `k8smgr.sqlite3` in the working directory. Restart.
+    #[schemars(with = "Option<String>")]
+    pub database_url: Option<SecretUrl>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let headers = [("HTTP_ACCESS_TOKEN", "access-token"), ("HTTP_UUIDCODE", "uuidcode")];
+        Self {
+            services: Services::default(),
+            userhomes: UserHomes::default(),
+            tunnel: Vec::new(),
+            startup: Startup::default(),
+            error_messages: BTreeMap::new(),
+            custom_headers_keys: headers.map(|(header, key)| (header.to_owned(), key.to_owned())).into(),
+            http: Http::default(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            database_url: None,
+        }
+    }
+}
+
+impl Config {
+    /// The request headers that a service gets as well: header and key in the Secret.
+    pub fn custom_headers(&self) -> impl Iterator<Item = (String, &str)> {
+        self.custom_headers_keys.iter().map(|(variable, key)| {
+            let header = variable.strip_prefix("HTTP_").unwrap_or(variable);
+            (header.replace('_', "-").to_ascii_lowercase(), key.as_str())
+        })
+    }
+
+    /// The headline for a failure: the operator's text for `place`, else the built-in one.
+    pub fn error_message<'a>(&'a self, place: &str, built_in: &'a str) -> &'a str {
+        self.error_messages.get(place).map_or(built_in, String::as_str)
+    }
+}

@@ -1,0 +1,86 @@
+//! How our objects are told from everybody else's: labels for machines, annotations for people.
+//!
+//! Label values are short hashes, because names may be anything; the names themselves stand in annotations.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::{Credential, ServerName, StartId};
+
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+pub const MANAGED_BY: &str = "k8smgr";
+/// Which installation (database) an object belongs to.
+pub const INSTALLATION_LABEL: &str = "k8smgr.io/installation";
+pub const CREDENTIAL_LABEL: &str = "k8smgr.io/credential";
+pub const SERVER_LABEL: &str = "k8smgr.io/server";
+pub const START_LABEL: &str = "k8smgr.io/start";
+/// One value for everything that one start made.
+pub const SERVICE_LABEL: &str = "k8smgr.io/service";
+/// On pod templates whose pods say whether the service runs.
+pub const ROLE_LABEL: &str = "k8smgr.io/role";
+pub const MAIN_ROLE: &str = "main";
+/// On those pod templates: which container says whether the service runs.
+pub const MAIN_CONTAINER_ANNOTATION: &str = "k8smgr.io/main-container";
+/// `"true"` on an object that outlives the service, such as a user's volume claim.
+pub const KEEP_ANNOTATION: &str = "k8smgr.io/keep";
+
+/// The labels of one start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    installation: String,
+    credential: String,
+    server: String,
+    start: String,
+    service: String,
+}
+
+impl Mark {
+    pub fn new(installation: &str, credential: &Credential, server_name: &ServerName, start_id: &StartId) -> Self {
+        Self {
+            installation: installation.to_owned(),
+            credential: short_hash(credential.as_str()),
+            server: short_hash(server_name.as_str()),
+            start: short_hash(start_id.as_str()),
+            // No part can hold a slash.
+            service: short_hash(&format!("{credential}/{server_name}/{start_id}")),
+        }
+    }
+
+    /// What the watch cache files the service under.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    pub fn labels(&self) -> [(&'static str, &str); 6] {
+        [
+            (MANAGED_BY_LABEL, MANAGED_BY),
+            (INSTALLATION_LABEL, &self.installation),
+            (CREDENTIAL_LABEL, &self.credential),
+            (SERVER_LABEL, &self.server),
+            (START_LABEL, &self.start),
+            (SERVICE_LABEL, &self.service),
+        ]
+    }
+
+    /// Whether an object with these labels was made by this very start.
+    pub fn is_on(&self, labels: &BTreeMap<String, String>) -> bool {
+        let has = |label: &str, value: &str| labels.get(label).is_some_and(|it| it == value);
+        has(INSTALLATION_LABEL, &self.installation) && has(SERVICE_LABEL, &self.service)
+    }
+
+    /// Whether an object with these labels was made for the same hub.
+    pub fn is_of_credential(&self, labels: &BTreeMap<String, String>) -> bool {
+        let has = |label: &str, value: &str| labels.get(label).is_some_and(|it| it == value);
+        has(INSTALLATION_LABEL, &self.installation) && has(CREDENTIAL_LABEL, &self.credential)
+    }
+
+    /// The label selector for everything that this start made.
+    pub fn selector(&self) -> String {
+        format!("{INSTALLATION_LABEL}={},{SERVICE_LABEL}={}", self.installation, self.service)
+    }
+}
+
+fn short_hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+}

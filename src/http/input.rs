@@ -1,0 +1,154 @@
+//! What a POST of a service holds, checked before anything is done with it.
+//!
+//! The order of the checks and their texts are the reference's: hubs and their tests know them.
+
+use http::header::CONTENT_TYPE;
+use uuid::Uuid;
+
+use super::{ApiError, Call};
+use crate::config::Config;
+use crate::description::Certs;
+use crate::domain::{Credential, Json, NameError, ServerName, ServiceName, StartId};
+use crate::services::StartRequest;
+
+const NAME_HEADER: &str = "uuidcode";
+/// A Secret's key.
+const LONGEST_ENV_NAME: usize = 253;
+
+pub async fn start_request(
+    credential: &Credential,
+    call: &mut Call,
+    config: &Config,
+) -> Result<StartRequest, ApiError> {
+    let body = read_object(call, usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX)).await?;
+    require(&body, &["env", "env.JUPYTERHUB_STATUS_URL", "env.JUPYTERHUB_API_TOKEN", "env.JUPYTERHUB_USER_ID"])?;
+    require(&body, &["user_options", "user_options.service", "start_id"])?;
+    let member = |key: &str| body.get(key).cloned().unwrap_or(Json::Null);
+    let (env, user_options) = (member("env"), member("user_options"));
+
+    let mut wrong = Vec::new();
+    let name = server_name(call);
+    let start_id = start_id(&member("start_id"));
+    let user_id = env.get("JUPYTERHUB_USER_ID").and_then(Json::lenient_integer);
+    let user_id = user_id.ok_or_else(|| "A valid integer is required.".to_owned());
+    let service = service(user_options.get("service").unwrap_or(&Json::Null));
+    note("servername", &name, &mut wrong);
+    note("start_id", &start_id, &mut wrong);
+    note("jhub_user_id", &user_id, &mut wrong);
+    note("user_options", &service, &mut wrong);
+    if user_options.has_infinity() || env.has_infinity() {
+        wrong.push(("user_options", "Value must be valid JSON.".to_owned()));
+    }
+    let certs = certs(body.get("certs"));
+    note("certs", &certs, &mut wrong);
+    let (Ok(server_name), Ok(start_id), Ok(jhub_user_id), Ok(service), Ok(certs), []) =
+        (name, start_id, user_id, service, certs, wrong.as_slice())
+    else {
+        return Err(ApiError::WrongFields(wrong));
+    };
+    check_env_names(&env)?;
+    if !matches!(body.get("auth_state"), None | Some(Json::Object(_) | Json::Null)) {
+        return Err(ApiError::WrongFields(vec![("auth_state", "Must be an object.".to_owned())]));
+    }
+    let headers = custom_headers(call, config);
+    let credential = credential.clone();
+    Ok(StartRequest {
+        credential, server_name, start_id, service, jhub_user_id, user_options, env, headers, certs,
+    })
+}
+
+/// Reads a JSON object. No body counts as an empty one, whatever its type is said to be.
+async fn read_object(call: &mut Call, limit: usize) -> Result<Json, ApiError> {
+    let body = call.read_body(limit).await?;
+    if body.is_empty() {
+        return Ok(Json::empty_object());
+    }
+    let given = call.header_text(CONTENT_TYPE.as_str()).unwrap_or_default();
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        return Err(ApiError::UnsupportedMediaType(given));
+    }
+    // Large bodies take a while to read; other requests go on meanwhile.
+    let parsed = tokio::task::spawn_blocking(move || Json::parse(&body)).await.map_err(|_| ApiError::Internal)?;
+    match parsed {
+        Ok(object @ Json::Object(_)) => Ok(object),
+        Ok(_) => Err(ApiError::BadInput("The body must be a JSON object.".to_owned())),
+        Err(error) => Err(ApiError::JsonParse(error.to_string())),
+    }
+}
+
+/// Checks that the keys are there; `a.b` is the key `b` of the object `a`.
+fn require(body: &Json, keys: &[&str]) -> Result<(), ApiError> {
+    for key in keys {
+        let (parent, name) = match key.split_once('.') {
+            Some((parent, name)) => (body.get(parent).unwrap_or(&Json::Null), name),
+            None => (body, *key),
+        };
+        if parent.get(name).is_none() {
+            return Err(match parent {
+                Json::Object(_) => ApiError::MissingKey((*key).to_owned()),
+                _ => {
+                    let parent = key.split('.').next().unwrap_or_default();
+                    ApiError::BadInput(format!("{parent} must be a JSON object."))
+                }
+            });
+        }
+    }
+    Ok(())
+}
+
+fn note<T>(field: &'static str, value: &Result<T, String>, wrong: &mut Vec<(&'static str, String)>) {
+    if let Err(text) = value {
+        wrong.push((field, text.clone()));
+    }
+}
+
+fn server_name(call: &Call) -> Result<ServerName, String> {
+    if call.headers.get_all(NAME_HEADER).iter().count() > 1 {
+        return Err("The header uuidcode may be given once only.".to_owned());
+    }
+    let text = call.header_text(NAME_HEADER).unwrap_or_else(|| Uuid::new_v4().simple().to_string());
+    ServerName::parse(&text).map_err(|error| error.to_string())
+}
+
+fn start_id(value: &Json) -> Result<StartId, String> {
+    let text = match value {
+        Json::Null => return Err("This field may not be null.".to_owned()),
+        Json::String(_) | Json::Integer(_) | Json::Float(_) => value.python_str(),
+        _ => return Err("Not a valid string.".to_owned()),
+    };
+    StartId::parse(&text).map_err(|error| error.to_string())
+}
+
+fn service(value: &Json) -> Result<ServiceName, String> {
+    let text = value.as_str().ok_or_else(|| "service: Not a valid string.".to_owned())?;
+    ServiceName::parse(text).map_err(|error: NameError| format!("service: {error}"))
+}
+
+fn certs(value: Option<&Json>) -> Result<Option<Certs>, String> {
+    let Some(value) = value else { return Ok(None) };
+    let part = |key: &str| {
+        let text = value.get(key).and_then(Json::as_str).map(str::to_owned);
+        text.ok_or_else(|| format!("{key} is missing: certs needs the texts keyfile, certfile and cafile."))
+    };
+    Ok(Some(Certs { keyfile: part("keyfile")?, certfile: part("certfile")?, cafile: part("cafile")? }))
+}
+
+/// The environment becomes a Secret, whose keys are few characters.
+fn check_env_names(env: &Json) -> Result<(), ApiError> {
+    let Json::Object(members) = env else { return Ok(()) };
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let fits = |name: &str| !name.is_empty() && name.len() <= LONGEST_ENV_NAME && name.chars().all(is_allowed);
+    match members.iter().find(|(name, _)| !fits(name) || name == "." || name.starts_with("..")) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let text = format!("{name:?} cannot be the name of a variable: use letters, digits, - . and _ only.");
+            Err(ApiError::WrongFields(vec![("env", text)]))
+        }
+    }
+}
+
+/// `access-token` and `uuidcode`, and what `custom_headers_keys` names.
+fn custom_headers(call: &Call, config: &Config) -> Vec<(String, String)> {
+    config.custom_headers().filter_map(|(header, key)| Some((key.to_owned(), call.header_text(&header)?))).collect()
+}

@@ -1,0 +1,62 @@
+//! The HTTP API: the URL table, authentication, and a file for each resource.
+//!
+//! warp stays in here. A resource's functions get a `Call` and give a `Reply`; what they fail with is an `ApiError`.
+
+mod admission;
+mod call;
+mod error;
+mod health;
+mod input;
+mod reply;
+mod roots;
+mod server;
+mod services;
+mod view;
+
+use std::sync::Arc;
+
+use warp::filters::BoxedFilter;
+use warp::{Filter, path};
+
+pub use self::server::{Limits, Server};
+
+use self::admission::Area;
+use self::call::{Call, call};
+use self::error::ApiError;
+use self::reply::Reply;
+use crate::auth::Authenticator;
+use crate::domain::group::Group;
+use crate::services::Services;
+
+/// What the resources work with.
+#[derive(Clone)]
+pub struct Api {
+    pub services: Arc<Services>,
+    pub authenticator: Arc<Authenticator>,
+    pub config: crate::config::SharedConfig,
+}
+
+const SERVICES: Area = Area { group: Group::Webservice, allow: "GET, POST, HEAD, OPTIONS" };
+const SERVICE: Area = Area { group: Group::Webservice, allow: "GET, PUT, PATCH, DELETE, HEAD, OPTIONS" };
+const USER_JOBS: Area = Area { group: Group::Webservice, allow: "GET, POST, HEAD, OPTIONS" };
+const LOGS: Area = Area { group: Group::Logging, allow: "GET, POST, HEAD, OPTIONS" };
+const ROOT: &str = "GET, HEAD, OPTIONS";
+
+/// Every path, with and without a slash at its end.
+#[rustfmt::skip]
+pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
+    let end = path::end;
+    let name = path::param::<String>;
+    let with = { let api = api.clone(); move || { let api = api.clone(); warp::any().map(move || api.clone()) } };
+
+    let open = path!("api" / "health").and(call()).map(health::health)
+        .or(path!("api").and(call()).map(roots::api)).unify()
+        .or(path!("api" / "logs").and(call()).map(roots::logs)).unify();
+    let services = path!("api" / "services").and(with()).and(call()).then(services::collection)
+        .or(path!("api" / "services" / ..).and(name()).and(end()).and(with()).and(call()).then(services::item)).unify();
+    // Not served yet; who may not use them is told so all the same.
+    let later = path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))
+        .or(path!("api" / "logs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOGS))).unify();
+    let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
+    open.or(services).unify().or(later).unify().or(unknown).unify().boxed()
+}

@@ -1,0 +1,117 @@
+//! The listener: bounded headers, bounded waiting, a peer address beside every request, an orderly end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower_service::Service;
+use warp::filters::BoxedFilter;
+
+use super::call::Peer;
+use super::{ApiError, Reply};
+
+/// How long open requests may go on once the process is told to end.
+const FAREWELL: Duration = Duration::from_secs(20);
+/// How long a client may take to send its headers.
+const HEADER_TIME: Duration = Duration::from_secs(15);
+/// Between attempts to accept when the process has too many files open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub max_header_bytes: usize,
+    pub request_timeout: Duration,
+}
+
+/// A bound listener.
+pub struct Server {
+    listener: TcpListener,
+    routes: BoxedFilter<(Reply,)>,
+    limits: Limits,
+}
+
+impl Server {
+    pub fn new(listener: TcpListener, routes: BoxedFilter<(Reply,)>, limits: Limits) -> Self {
+        Self { listener, routes, limits }
+    }
+
+    /// Serves until `end` changes, then lets open requests finish.
+    pub async fn run(self, mut end: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        connections.spawn(serve(stream, peer, self.routes.clone(), self.limits, end.clone()));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "failed to accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+                _ = end.changed() => break,
+            }
+        }
+        drop(self.listener);
+        let finish = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, finish).await.is_err() {
+            tracing::warn!("connections were cut: their requests did not end in time");
+        }
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    routes: BoxedFilter<(Reply,)>,
+    limits: Limits,
+    mut end: watch::Receiver<bool>,
+) {
+    // Answers are small and waited for.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: Request<Incoming>| answer(request, peer, routes.clone(), limits));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(limits.max_header_bytes);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = end.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+async fn answer(
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+    routes: BoxedFilter<(Reply,)>,
+    limits: Limits,
+) -> Result<warp::reply::Response, std::convert::Infallible> {
+    request.extensions_mut().insert(Peer(peer));
+    let head_only = request.method() == http::Method::HEAD;
+    let mut service = warp::service(routes);
+    let answered = tokio::time::timeout(limits.request_timeout, service.call(request)).await;
+    let response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_) => warp::Reply::into_response(Reply::error(&ApiError::TooSlow, None)),
+    };
+    Ok(if head_only { without_body(response) } else { response })
+}
+
+fn without_body(response: warp::reply::Response) -> warp::reply::Response {
+    let (parts, _) = response.into_parts();
+    warp::Reply::into_response(Response::from_parts(parts, ""))
+}

@@ -1,0 +1,75 @@
+//! `/api/services/` and `/api/services/<name>/`.
+
+use http::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
+
+use super::error::START_MESSAGE;
+use super::{Api, ApiError, Call, Reply, SERVICE, SERVICES, input, view};
+use crate::domain::{Credential, ServerName};
+
+pub async fn collection(api: Api, mut call: Call) -> Reply {
+    let reply = async {
+        let principal = SERVICES.admit(&api, &call).await?;
+        match call.method {
+            Method::POST => start(&api, &principal.credential, &mut call).await,
+            Method::OPTIONS => Ok(Reply::json(StatusCode::OK, "{\"name\":\"Services List\"}".to_owned())),
+            _ => list(&api, &principal.credential).await,
+        }
+    };
+    SERVICES.reply(reply.await)
+}
+
+pub async fn item(name: String, api: Api, call: Call) -> Reply {
+    let reply = async {
+        let principal = SERVICE.admit(&api, &call).await?;
+        if call.method == Method::OPTIONS {
+            return Ok(Reply::json(StatusCode::OK, "{\"name\":\"Services Instance\"}".to_owned()));
+        }
+        let name = server_name(&name)?;
+        match call.method {
+            Method::DELETE => stop(&api, &principal.credential, &name).await,
+            Method::PUT | Method::PATCH => update(&api, &principal.credential, &name).await,
+            _ => poll(&api, &principal.credential, &name).await,
+        }
+    };
+    SERVICE.reply(reply.await)
+}
+
+async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Reply, ApiError> {
+    let config = api.config.current();
+    let request = input::start_request(credential, call, &config).await?;
+    let record = api.services.start(request).await.map_err(|error| {
+        ApiError::start_failed(&error, config.error_message(START_MESSAGE, "Could not start service"))
+    })?;
+    Ok(Reply::json(StatusCode::CREATED, view::service(&record)))
+}
+
+async fn list(api: &Api, credential: &Credential) -> Result<Reply, ApiError> {
+    let records = api.services.list(credential).await?;
+    Ok(Reply::json(StatusCode::OK, view::services(&records)))
+}
+
+async fn poll(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
+    let status = api.services.poll(credential, name).await?;
+    Ok(Reply::json(StatusCode::OK, view::status(&status)))
+}
+
+async fn update(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
+    let status = api.services.update(credential, name).await?;
+    Ok(Reply::json(StatusCode::OK, view::status(&status)))
+}
+
+async fn stop(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
+    api.services.stop(credential, name).await?;
+    Ok(Reply::no_content())
+}
+
+/// The last segment of a path, percent-decoded. What can be no name names no service.
+fn server_name(segment: &str) -> Result<ServerName, ApiError> {
+    let bytes: Vec<u8> = percent_decode_str(segment).collect();
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => error.into_bytes().into_iter().map(char::from).collect(),
+    };
+    ServerName::parse(&text).map_err(|_| ApiError::NotFound)
+}

@@ -1,0 +1,61 @@
+//! What a use case can fail with. The texts of `StartError` and `UpdateError` are shown to admins by the hub.
+
+use crate::cluster::ClusterError;
+use crate::description::DescriptionError;
+use crate::store::StoreError;
+use crate::user_homes::HomeError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
+    /// The name is in use by a start of another hub, or by another server of this one.
+    #[error("the name {object_id} is in use by another service")]
+    NameTaken { object_id: String },
+    #[error("failed to make the user's home: {0}")]
+    Home(#[from] HomeError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("the service was stopped while it started")]
+    Stopped,
+    #[error("an earlier start of the same name could not be removed in time")]
+    EarlierStartRemains,
+    #[error("the start was given up: it took too long")]
+    TooSlow,
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+    #[error("the start broke off")]
+    BrokeOff(#[from] tokio::task::JoinError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    #[error("no such service")]
+    NotFound,
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    #[error("no such service")]
+    NotFound,
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    #[error("no such service")]
+    NotFound,
+    #[error("the service description has no update.yaml")]
+    NoUpdate,
+    #[error("the service is not running")]
+    NotRunning,
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,43 @@
+//! The rendered files of a service, for an admin to look at. Nothing reads them again.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Services;
+use crate::description::RenderedFile;
+use crate::domain::ObjectId;
+
+impl Services {
+    fn folder(&self, id: &ObjectId) -> PathBuf {
+        Path::new(&self.config.current().services.base).join(id.as_str())
+    }
+
+    /// Writes the files; a failure is told and does not fail the start.
+    pub(super) async fn write_files(&self, id: &ObjectId, files: Vec<RenderedFile>) {
+        let folder = self.folder(id);
+        let written = tokio::task::spawn_blocking(move || write(&folder, &files)).await;
+        if let Err(error) = written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            tracing::warn!(%id, %error, "failed to write the rendered files to services.base");
+        }
+    }
+
+    pub(super) async fn remove_files(&self, id: &ObjectId) {
+        match tokio::fs::remove_dir_all(self.folder(id)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%id, %error, "failed to remove the rendered files from services.base");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn write(folder: &Path, files: &[RenderedFile]) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for file in files {
+        let path = folder.join(&file.name);
+        std::fs::write(&path, &file.content)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(file.mode))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Whether a service runs: the status rule on what the cache holds, confirmed where the answer would end a server.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::Services;
+use crate::cluster::watch::workloads::observe_value;
+use crate::cluster::{ClusterError, Deadline};
+use crate::domain::status::{Failure, PodObservation, Verdict, judge};
+use crate::domain::{AppliedObject, ServiceRecord};
+
+/// A poll waits this long for a direct read.
+const CONFIRM_TIME: Duration = Duration::from_secs(3);
+/// How often the events of a pod that waits are read.
+const EVENTS_EVERY: Duration = Duration::from_secs(5);
+
+/// Pods whose last events look like `pod_events_to_fail`, and when they were read.
+pub type Suspicions = Mutex<HashMap<String, Suspicion>>;
+
+#[derive(Clone, Copy)]
+pub struct Suspicion {
+    read: Instant,
+    /// Since when every reading was bad.
+    bad_since: Option<Instant>,
+}
+
+/// Why a service is over.
+#[derive(Clone, Debug)]
+pub enum End {
+    Failed(Failure),
+    Deleted { kind: String, name: String },
+    ScaledToZero { kind: String, name: String },
+}
+
+#[derive(Clone, Debug)]
+pub enum Judgement {
+    Runs,
+    /// The cluster was never seen since we started.
+    CannotTell,
+    Over(End),
+}
+
+impl Services {
+    pub(super) async fn judge(&self, record: &ServiceRecord) -> Judgement {
+        if !self.cluster.is_synced(&record.objects) {
+            return Judgement::CannotTell;
+        }
+        let information = &self.config.current().services.status_information;
+        let grace = SignedDuration::from_secs(i64::try_from(information.fatal_grace_seconds).unwrap_or(i64::MAX));
+        let observation = self.cluster.watches().observe(self.mark(record).service());
+        match judge(&observation, Timestamp::now(), grace) {
+            Verdict::Running | Verdict::Waiting(None) => Judgement::Runs,
+            Verdict::Failed(failure) => Judgement::Over(End::Failed(failure)),
+            Verdict::Waiting(Some(pod)) => match self.events_forbid(&pod).await {
+                true => Judgement::Over(End::Failed(Failure::CannotStart(pod))),
+                false => Judgement::Runs,
+            },
+            Verdict::Gone => match self.confirm_gone(&record.objects).await {
+                Ok(Some(end)) => Judgement::Over(end),
+                Ok(None) => Judgement::Runs,
+                Err(error) => {
+                    tracing::debug!(id = %record.object_id, %error, "cannot confirm that the service is gone");
+                    Judgement::Runs
+                }
+            },
+        }
+    }
+
+    /// Reads the workloads directly: the cache may not have seen them yet. `None` when one is there.
+    async fn confirm_gone(&self, objects: &[AppliedObject]) -> Result<Option<End>, ClusterError> {
+        let deadline = Deadline::after(CONFIRM_TIME);
+        let mut end = None;
+        for object in objects.iter().filter(|it| it.is_workload) {
+            let (kind, name) = (object.kind.clone(), object.name.clone());
+            match self.cluster.read(object, deadline).await? {
+                None => end = end.or(Some(End::Deleted { kind, name })),
+                Some(there) if wants_no_pod(&there) => end = Some(End::ScaledToZero { kind, name }),
+                Some(_) => return Ok(None),
+            }
+        }
+        Ok(end)
+    }
+
+    /// Whether the pod's last events hold all of `pod_events_to_fail`, and have for as long as the grace period: one
+    /// warning that heals fails nothing.
+    async fn events_forbid(&self, pod: &PodObservation) -> bool {
+        let config = self.config.current();
+        let services = &config.services;
+        if services.pod_events_to_fail.is_empty() {
+            return false;
+        }
+        let known = self.suspicions.lock().unwrap_or_else(PoisonError::into_inner).get(&pod.uid).copied();
+        let bad_since = match known {
+            Some(known) if known.read.elapsed() < EVENTS_EVERY => known.bad_since,
+            _ => {
+                let deadline = Deadline::after(CONFIRM_TIME);
+                let Ok(events) = self.cluster.pod_events(&pod.namespace, &pod.name, &pod.uid, deadline).await else {
+                    return false;
+                };
+                let last = &events[events.len().saturating_sub(services.status_information.pod_events_no)..];
+                let wanted = |event_type: &String| last.iter().any(|event| event.event_type == *event_type);
+                let is_bad = services.pod_events_to_fail.iter().all(wanted);
+                let bad_since =
+                    is_bad.then(|| known.and_then(|known| known.bad_since).unwrap_or_else(Instant::now));
+                self.remember(&pod.uid, bad_since);
+                bad_since
+            }
+        };
+        let grace = Duration::from_secs(services.status_information.fatal_grace_seconds);
+        bad_since.is_some_and(|since| since.elapsed() >= grace)
+    }
+
+    fn remember(&self, uid: &str, bad_since: Option<Instant>) {
+        let mut suspicions = self.suspicions.lock().unwrap_or_else(PoisonError::into_inner);
+        // Pods that nobody asked for any more.
+        suspicions.retain(|_, it| it.read.elapsed() < Duration::from_secs(600));
+        suspicions.insert(uid.to_owned(), Suspicion { read: Instant::now(), bad_since });
+    }
+}
+
+fn wants_no_pod(object: &Value) -> bool {
+    observe_value(object).is_some_and(|it| it.desired == Some(0))
+}

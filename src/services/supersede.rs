@@ -1,0 +1,92 @@
+//! The newest start of a name wins; older ones are stopped.
+//!
+//! An older start that still runs is left alone until the hub has polled the newer one (it may have given up on its
+//! POST), or for half a minute. What had ended goes at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Name, Services, name_of};
+use crate::cluster::Deadline;
+use crate::domain::{ServiceRecord, ServiceState};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What a poll may spend on it.
+const POLL_TIME: Duration = Duration::from_secs(2);
+const REMOVAL_TIME: Duration = Duration::from_secs(30);
+
+/// Names with older starts beside the newest, and since when.
+pub type Superseded = HashMap<Name, Instant>;
+
+impl Services {
+    /// Takes note of what stands beside a new start.
+    pub(super) fn supersede(self: &Arc<Self>, newest: &ServiceRecord, older: Vec<ServiceRecord>) {
+        let (over, running): (Vec<_>, Vec<_>) =
+            older.into_iter().partition(|it| matches!(it.state, ServiceState::Ended | ServiceState::Stopping));
+        if !running.is_empty() {
+            self.note_superseded(name_of(newest));
+        }
+        if !over.is_empty() {
+            let services = self.clone();
+            tokio::spawn(async move { services.stop_records(over).await });
+        }
+    }
+
+    pub(super) fn note_superseded(&self, name: Name) {
+        self.superseded.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert_with(Instant::now);
+    }
+
+    /// The hub knows the newest start: the older ones go. Waits a little, so that they usually have.
+    pub(super) async fn newest_was_polled(self: &Arc<Self>, newest: &ServiceRecord) {
+        let name = name_of(newest);
+        if self.superseded.lock().unwrap_or_else(PoisonError::into_inner).remove(&name).is_none() {
+            return;
+        }
+        let (services, newest) = (self.clone(), newest.sequence);
+        let work = tokio::spawn(async move { services.stop_older(&name, newest).await });
+        let _ = tokio::time::timeout(POLL_TIME, work).await;
+    }
+
+    /// For the names whose newest start nobody polled.
+    pub(super) async fn stop_superseded(self: &Arc<Self>) {
+        let due: Vec<Name> = {
+            let mut superseded = self.superseded.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = superseded.extract_if(|_, since| since.elapsed() >= PATIENCE).map(|(name, _)| name);
+            due.collect()
+        };
+        for name in due {
+            match self.store.newest_service(&name.0, &name.1).await {
+                Ok(Some(newest)) => self.stop_older(&name, newest.sequence).await,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "older starts are stopped later");
+                    self.note_superseded(name);
+                }
+            }
+        }
+    }
+
+    async fn stop_older(self: &Arc<Self>, (credential, server_name): &Name, newest: i64) {
+        match self.store.services_named(credential, server_name).await {
+            Ok(named) => self.stop_records(named.into_iter().filter(|it| it.sequence < newest).collect()).await,
+            Err(error) => {
+                tracing::warn!(%error, "older starts are stopped later");
+                self.note_superseded((credential.clone(), server_name.clone()));
+            }
+        }
+    }
+
+    async fn stop_records(&self, records: Vec<ServiceRecord>) {
+        for record in records {
+            if let Err(error) = self.store.begin_stop(record.sequence).await {
+                tracing::warn!(id = %record.object_id, %error, "a superseded start is stopped later");
+                self.note_superseded(name_of(&record));
+                continue;
+            }
+            self.finish_stop(&record, Deadline::after(REMOVAL_TIME)).await;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Applying a service's update.yaml, as it was rendered when the service started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::plan::Planned;
+use super::{PollError, ServiceStatus, Services, UpdateError, name_of};
+use crate::cluster::Deadline;
+use crate::description::ownership::{self, Owner};
+use crate::description::{self, MarkRequest};
+use crate::domain::{Credential, ServerName, ServiceRecord, ServiceState};
+
+const UPDATE_TIME: Duration = Duration::from_secs(13);
+
+impl Services {
+    /// Applies update.yaml and tells the status. Applying it again is no error.
+    pub async fn update(
+        self: &Arc<Self>,
+        credential: &Credential,
+        server_name: &ServerName,
+    ) -> Result<ServiceStatus, UpdateError> {
+        let record = self.store.newest_service(credential, server_name).await?.ok_or(UpdateError::NotFound)?;
+        if record.state == ServiceState::Running {
+            self.apply_update(record).await?;
+        }
+        self.poll(credential, server_name).await.map_err(|error| match error {
+            PollError::NotFound => UpdateError::NotFound,
+            PollError::Store(error) => UpdateError::Store(error),
+        })
+    }
+
+    async fn apply_update(self: &Arc<Self>, record: ServiceRecord) -> Result<(), UpdateError> {
+        let deadline = Deadline::after(UPDATE_TIME);
+        let _turn = self.turns.take(&name_of(&record)).await;
+        let mut record = self.store.service(record.sequence).await?.ok_or(UpdateError::NotFound)?;
+        let text = record.update_manifest.as_deref().ok_or(UpdateError::NoUpdate)?;
+        let mark = self.mark(&record);
+        let mark_request = MarkRequest {
+            mark: &mark,
+            record: (&record).into(),
+            container_main_name: &self.config.current().services.container_main_name,
+        };
+        let manifests = description::update_manifests(text, &mark_request)?;
+        let mut planned: Vec<Planned> = manifests.into_iter().map(Planned::from).collect();
+        self.locate(&mut planned, deadline).await?;
+
+        // Written down before it is made, like everything else.
+        let mut objects = record.objects.clone();
+        let is_new = |it: &&Planned| !record.objects.iter().any(|known| known.is_same_object(&it.target));
+        objects.extend(planned.iter().filter(is_new).map(|it| it.target.clone()));
+        self.store.set_objects(record.sequence, &objects).await?;
+
+        let owner = Owner::of(&objects);
+        for mut it in planned {
+            if let Some(owner) = &owner {
+                ownership::own(&mut it.object, it.target.namespace.as_deref(), owner);
+            }
+            let uid = self.cluster.apply(&it.target, &it.object, &mark, deadline).await?;
+            objects.iter_mut().filter(|known| known.is_same_object(&it.target)).for_each(|it| it.uid = Some(uid.clone()));
+        }
+        record.objects = objects;
+        self.store.set_objects(record.sequence, &record.objects).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,291 @@
+//! The service records: one row a start, and the transitions between their states.
+
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper};
+use jiff::Timestamp;
+
+use super::schema::services::{self, dsl};
+use super::{Store, StoreError, query};
+use crate::domain::record::{AppliedObject, Details, NewService, ServiceRecord, ServiceState};
+use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
+
+/// What became of a start that was written down.
+#[derive(Clone, Debug)]
+pub enum Inserted {
+    New(ServiceRecord),
+    /// The same start (credential, server name, start id) was there already and is unchanged.
+    SameStart(ServiceRecord),
+    /// Another start's objects have this id.
+    IdTaken,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = services)]
+struct NewRow {
+    credential: String,
+    server_name: String,
+    start_id: String,
+    object_id: String,
+    service: String,
+    user_options: String,
+    jhub_user_id: i64,
+    start_date: i64,
+    namespace: String,
+    state: &'static str,
+    objects: &'static str,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = services)]
+struct Row {
+    sequence: i64,
+    credential: String,
+    server_name: String,
+    start_id: String,
+    object_id: String,
+    service: String,
+    user_options: String,
+    jhub_user_id: i64,
+    start_date: i64,
+    namespace: String,
+    state: String,
+    objects: String,
+    update_manifest: Option<String>,
+    details: Option<String>,
+    ended_at: Option<i64>,
+}
+
+impl Store {
+    /// Writes a start down as `Starting`. Unique constraints decide between callers in any number of processes.
+    pub async fn insert_service(&self, new: &NewService) -> Result<Inserted, StoreError> {
+        // A service that stands in the way may be removed before we can look at it; then there is room.
+        loop {
+            let row = NewRow::from(new);
+            let inserted = query!(self.write, |connection| diesel::insert_into(dsl::services)
+                .values(&row)
+                .on_conflict_do_nothing()
+                .execute(connection))?;
+            let same = self.same_start(new).await?;
+            match (inserted, same) {
+                (0, Some(same)) => return Ok(Inserted::SameStart(same)),
+                (0, None) if self.object_id_is_taken(&new.object_id).await? => return Ok(Inserted::IdTaken),
+                (0, None) => {}
+                (_, Some(same)) => return Ok(Inserted::New(same)),
+                // Inserted, and removed again by somebody's stop.
+                (_, None) => {}
+            }
+        }
+    }
+
+    async fn same_start(&self, new: &NewService) -> Result<Option<ServiceRecord>, StoreError> {
+        let NewRow { credential, server_name, start_id, .. } = new.into();
+        first(query!(self.read, |connection| dsl::services
+            .filter(dsl::credential.eq(&credential))
+            .filter(dsl::server_name.eq(&server_name))
+            .filter(dsl::start_id.eq(&start_id))
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    async fn object_id_is_taken(&self, object_id: &ObjectId) -> Result<bool, StoreError> {
+        let object_id = object_id.to_string();
+        let taken = query!(self.read, |connection| dsl::services
+            .filter(dsl::object_id.eq(&object_id))
+            .count()
+            .get_result::<i64>(connection))?;
+        Ok(taken > 0)
+    }
+
+    pub async fn service(&self, sequence: i64) -> Result<Option<ServiceRecord>, StoreError> {
+        first(query!(self.read, |connection| dsl::services
+            .filter(dsl::sequence.eq(sequence))
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    /// The newest start of a name, whatever its state: what a poll asks for. One row by index.
+    pub async fn newest_service(
+        &self,
+        credential: &Credential,
+        server_name: &ServerName,
+    ) -> Result<Option<ServiceRecord>, StoreError> {
+        let (credential, server_name) = (credential.to_string(), server_name.to_string());
+        first(query!(self.read, |connection| dsl::services
+            .filter(dsl::credential.eq(&credential))
+            .filter(dsl::server_name.eq(&server_name))
+            .order(dsl::sequence.desc())
+            .limit(1)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    /// All starts of a name, oldest first.
+    pub async fn services_named(
+        &self,
+        credential: &Credential,
+        server_name: &ServerName,
+    ) -> Result<Vec<ServiceRecord>, StoreError> {
+        let (credential, server_name) = (credential.to_string(), server_name.to_string());
+        all(query!(self.read, |connection| dsl::services
+            .filter(dsl::credential.eq(&credential))
+            .filter(dsl::server_name.eq(&server_name))
+            .order(dsl::sequence)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    /// All starts of a credential, oldest first.
+    pub async fn services_of(&self, credential: &Credential) -> Result<Vec<ServiceRecord>, StoreError> {
+        let credential = credential.to_string();
+        all(query!(self.read, |connection| dsl::services
+            .filter(dsl::credential.eq(&credential))
+            .order(dsl::sequence)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    /// All services in one of these states, oldest first.
+    pub async fn services_in(&self, states: &[ServiceState]) -> Result<Vec<ServiceRecord>, StoreError> {
+        let states: Vec<&'static str> = states.iter().map(|it| it.as_str()).collect();
+        all(query!(self.read, |connection| dsl::services
+            .filter(dsl::state.eq_any(&states))
+            .order(dsl::sequence)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    /// Services that ended by themselves before that time, oldest first.
+    pub async fn ended_before(&self, time: Timestamp) -> Result<Vec<ServiceRecord>, StoreError> {
+        let time = time.as_microsecond();
+        all(query!(self.read, |connection| dsl::services
+            .filter(dsl::state.eq(ServiceState::Ended.as_str()))
+            .filter(dsl::ended_at.lt(time))
+            .order(dsl::sequence)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    pub async fn set_objects(&self, sequence: i64, objects: &[AppliedObject]) -> Result<(), StoreError> {
+        let text = to_json("objects", objects)?;
+        query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
+            .set(dsl::objects.eq(&text))
+            .execute(connection))?;
+        Ok(())
+    }
+
+    pub async fn set_update_manifest(&self, sequence: i64, manifest: &str) -> Result<(), StoreError> {
+        let manifest = manifest.to_owned();
+        query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
+            .set(dsl::update_manifest.eq(&manifest))
+            .execute(connection))?;
+        Ok(())
+    }
+
+    /// Starting becomes Running. False: it is not starting any more, a stop came in between.
+    pub async fn mark_running(&self, sequence: i64) -> Result<bool, StoreError> {
+        let changed = query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
+            .filter(dsl::state.eq(ServiceState::Starting.as_str()))
+            .set(dsl::state.eq(ServiceState::Running.as_str()))
+            .execute(connection))?;
+        Ok(changed == 1)
+    }
+
+    /// Starting, Running or Ended becomes Stopping. False: it was stopping already, or is gone.
+    pub async fn begin_stop(&self, sequence: i64) -> Result<bool, StoreError> {
+        let changed = query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
+            .filter(dsl::state.ne(ServiceState::Stopping.as_str()))
+            .set(dsl::state.eq(ServiceState::Stopping.as_str()))
+            .execute(connection))?;
+        Ok(changed == 1)
+    }
+
+    /// Starting or Running becomes Ended, with its explanation. False: it had ended, was stopping, or is gone.
+    pub async fn latch_end(&self, sequence: i64, details: &Details, ended_at: Timestamp) -> Result<bool, StoreError> {
+        let text = to_json("details", details)?;
+        let alive = [ServiceState::Starting.as_str(), ServiceState::Running.as_str()];
+        let ended_at = ended_at.as_microsecond();
+        let changed = query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
+            .filter(dsl::state.eq_any(alive))
+            .set((
+                dsl::state.eq(ServiceState::Ended.as_str()),
+                dsl::details.eq(&text),
+                dsl::ended_at.eq(ended_at),
+            ))
+            .execute(connection))?;
+        Ok(changed == 1)
+    }
+
+    pub async fn remove_service(&self, sequence: i64) -> Result<(), StoreError> {
+        query!(self.write, |connection| diesel::delete(dsl::services.find(sequence)).execute(connection))?;
+        Ok(())
+    }
+}
+
+impl From<&NewService> for NewRow {
+    fn from(new: &NewService) -> Self {
+        NewRow {
+            credential: new.credential.to_string(),
+            server_name: new.server_name.to_string(),
+            start_id: new.start_id.to_string(),
+            object_id: new.object_id.to_string(),
+            service: new.service.to_string(),
+            user_options: new.user_options.to_text(),
+            jhub_user_id: new.jhub_user_id,
+            start_date: new.start_date.as_microsecond(),
+            namespace: new.namespace.clone(),
+            state: ServiceState::Starting.as_str(),
+            objects: "[]",
+        }
+    }
+}
+
+impl TryFrom<Row> for ServiceRecord {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(ServiceRecord {
+            sequence: row.sequence,
+            credential: readable("credential", &row.credential, |it| Credential::parse(it).ok())?,
+            server_name: readable("server name", &row.server_name, |it| ServerName::parse(it).ok())?,
+            start_id: readable("start id", &row.start_id, |it| StartId::parse(it).ok())?,
+            object_id: ObjectId::from_stored(row.object_id),
+            service: readable("service", &row.service, |it| ServiceName::parse(it).ok())?,
+            user_options: readable("user options", &row.user_options, |it| Json::parse(it.as_bytes()).ok())?,
+            jhub_user_id: row.jhub_user_id,
+            start_date: time("start date", row.start_date)?,
+            namespace: row.namespace,
+            state: readable("state", &row.state, ServiceState::from_stored)?,
+            objects: readable("objects", &row.objects, |it| serde_json::from_str(it).ok())?,
+            update_manifest: row.update_manifest,
+            details: row
+                .details
+                .map(|text| readable("details", &text, |it| serde_json::from_str(it).ok()))
+                .transpose()?,
+            ended_at: row.ended_at.map(|it| time("end", it)).transpose()?,
+        })
+    }
+}
+
+fn first(rows: Vec<Row>) -> Result<Option<ServiceRecord>, StoreError> {
+    rows.into_iter().next().map(ServiceRecord::try_from).transpose()
+}
+
+fn all(rows: Vec<Row>) -> Result<Vec<ServiceRecord>, StoreError> {
+    rows.into_iter().map(ServiceRecord::try_from).collect()
+}
+
+fn to_json<T: serde::Serialize + ?Sized>(what: &'static str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|source| StoreError::Unwritable { what, source })
+}
+
+pub(super) fn readable<'a, T>(
+    what: &'static str,
+    value: &'a str,
+    read: impl FnOnce(&'a str) -> Option<T>,
+) -> Result<T, StoreError> {
+    read(value).ok_or_else(|| StoreError::Unreadable { what, value: value.to_owned() })
+}
+
+pub(super) fn time(what: &'static str, microseconds: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_microsecond(microseconds)
+        .map_err(|_| StoreError::Unreadable { what, value: microseconds.to_string() })
+}

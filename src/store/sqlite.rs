@@ -1,0 +1,167 @@
+//! SQLite: opening the file and the two pools over it. Every call runs on a thread that may block.
+//!
+//! One connection writes and several read: SQLite takes one writer at a time anyway, and a queue of our own is fair
+//! where its busy handler is not. A caller that goes away leaves its statement to finish by itself.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{Manager, Metrics, Object, Pool, RecycleResult};
+use diesel::connection::SimpleConnection;
+use diesel::sqlite::SqliteConnection;
+use diesel::{Connection, QueryResult, RunQueryDsl, sql_types};
+
+use super::{Deadline, StoreError, migrations};
+
+const READERS: usize = 4;
+/// How long another process may keep the file locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+
+#[derive(Clone)]
+pub(super) struct SqlitePools {
+    readers: Pool<Files>,
+    writer: Pool<Files>,
+}
+
+impl SqlitePools {
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+        let path = path.to_owned();
+        let prepared = path.clone();
+        tokio::task::spawn_blocking(move || prepare(&prepared)).await.map_err(StoreError::TaskLost)??;
+        Ok(Self {
+            readers: pool(Files { path: path.clone(), query_only: true }, READERS)?,
+            writer: pool(Files { path, query_only: false }, 1)?,
+        })
+    }
+
+    /// Runs a statement that changes nothing.
+    pub(super) async fn read<R: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut SqliteConnection) -> QueryResult<R> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        run(&self.readers, query).await
+    }
+
+    /// Runs statements that change something, one caller after the other.
+    pub(super) async fn write<R: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut SqliteConnection) -> QueryResult<R> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        run(&self.writer, query).await
+    }
+}
+
+async fn run<R: Send + 'static>(
+    pool: &Pool<Files>,
+    query: impl FnOnce(&mut SqliteConnection) -> QueryResult<R> + Send + 'static,
+) -> Result<R, StoreError> {
+    let deadline = Deadline::CONNECTION;
+    let mut connection: Object<Files> = tokio::time::timeout(deadline.0, pool.get())
+        .await
+        .map_err(|_| StoreError::Slow(deadline))?
+        .map_err(|error| StoreError::Connect(error.into()))?;
+    let finished = tokio::task::spawn_blocking(move || query(&mut connection)).await;
+    Ok(finished.map_err(StoreError::TaskLost)??)
+}
+
+fn pool(files: Files, size: usize) -> Result<Pool<Files>, StoreError> {
+    let database = files.path.display().to_string();
+    Pool::builder(files)
+        .max_size(size)
+        .build()
+        .map_err(|error| StoreError::Open { database, source: error.into() })
+}
+
+struct Files {
+    path: PathBuf,
+    query_only: bool,
+}
+
+impl Manager for Files {
+    type Type = SqliteConnection;
+    type Error = diesel::ConnectionError;
+
+    async fn create(&self) -> Result<SqliteConnection, diesel::ConnectionError> {
+        let (path, query_only) = (self.path.clone(), self.query_only);
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut connection = connect(&path)?;
+            if query_only {
+                connection
+                    .batch_execute("PRAGMA query_only = ON")
+                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+            }
+            Ok(connection)
+        });
+        opened.await.map_err(|error| diesel::ConnectionError::BadConnection(error.to_string()))?
+    }
+
+    async fn recycle(&self, _: &mut SqliteConnection, _: &Metrics) -> RecycleResult<diesel::ConnectionError> {
+        Ok(())
+    }
+}
+
+fn connect(path: &Path) -> Result<SqliteConnection, diesel::ConnectionError> {
+    let text = path.to_str().ok_or_else(|| diesel::ConnectionError::BadConnection("path is not UTF-8".to_owned()))?;
+    let mut connection = SqliteConnection::establish(text)?;
+    let milliseconds = BUSY_TIMEOUT.as_millis();
+    connection
+        .batch_execute(&format!(
+            "PRAGMA busy_timeout = {milliseconds}; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL;"
+        ))
+        .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+/// Makes the file where it is missing, checks it and brings its tables up to date.
+fn prepare(path: &Path) -> Result<(), StoreError> {
+    create(path)?;
+    let database = path.display().to_string();
+    let open = |source| StoreError::Open { database: database.clone(), source };
+    let mut connection = connect(path).map_err(|error| open(error.into()))?;
+    check(&mut connection, path)?;
+    connection.immediate_transaction(|connection| migrations::run(connection, migrations::SQLITE, &database))
+}
+
+/// The file holds password hashes: nobody else may read it, nor the -wal and -shm files, which take over its mode.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StoreError::Create { path, source }
+    };
+    if let Some(folder) = path.parent().filter(|it| !it.exists()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed(path))?;
+    Ok(())
+}
+
+#[derive(diesel::QueryableByName)]
+struct CheckLine {
+    #[diesel(sql_type = sql_types::Text)]
+    quick_check: String,
+}
+
+/// Switches to write-ahead logging and looks through the file for damage.
+fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    let corrupt = |source| StoreError::Corrupt { path: path.to_owned(), source };
+    let begun = Instant::now();
+    // While another process switches, SQLite answers "locked" here without waiting.
+    while let Err(error) = connection.batch_execute("PRAGMA journal_mode = WAL") {
+        let text = error.to_string();
+        if text.contains("not a database") || text.contains("malformed") {
+            return Err(corrupt(error.into()));
+        }
+        if !text.contains("locked") || begun.elapsed() > OPEN_DEADLINE {
+            return Err(StoreError::Open { database: path.display().to_string(), source: error.into() });
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    match diesel::sql_query("PRAGMA quick_check(1)").get_result::<CheckLine>(connection) {
+        Ok(line) if line.quick_check == "ok" => Ok(()),
+        Ok(line) => Err(corrupt(line.quick_check.into())),
+        Err(error) => Err(corrupt(error.into())),
+    }
+}
