@@ -23,9 +23,5 @@ PYTHON
 
 tell 60 "The pod is running; JupyterLab starts now."
 
-# Root inside a sandbox of the embedded cluster may be nobody in particular outside; JupyterLab asks to be told so.
-if [ "$(id -u)" -eq 0 ]; then
-    set -- --allow-root
-fi
 cd "$HOME"
-exec jupyterhub-singleuser --ServerApp.root_dir="$HOME" "$@"
+exec jupyterhub-singleuser --ServerApp.root_dir="$HOME"
