@@ -71,7 +71,7 @@ class Hub:
 
     def events(self, user, server):
         """What the spawner keeps for the user to look at after a start."""
-        answer = self.api("GET", f"/users/progress/status/{user}/{quote(server)}")
+        answer = self.api("GET", f"/users/progress/status/{user}/{quote(server, safe='')}".rstrip("/"))
         assert answer.status_code == 200, answer.text
         return answer.json()["events"]
 
@@ -93,4 +93,4 @@ class Hub:
 
 
 def server_path(user, server):
-    return f"/users/{user}/servers/{quote(server, safe='')}"
+    return f"/users/{user}/servers/{quote(server, safe='')}" if server else f"/users/{user}/server"

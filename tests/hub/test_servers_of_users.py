@@ -5,6 +5,9 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
+import jupyterhub
+import pytest
+
 from kernel import execute
 from processes import wait_until
 
@@ -40,9 +43,21 @@ def test_two_hubs_have_servers_of_the_same_name_at_the_same_time(installation, h
     installation.assert_nothing_is_left()
 
 
+# JupyterHub 6 takes slugs of 30 characters as names; 5 takes whatever users write.
+CHOSEN = "my-lab-of-exactly-30-character" if jupyterhub.version_info[0] >= 6 else "My Lab ü.1"
+
+
+@pytest.mark.parametrize("server", ["", CHOSEN])
+def test_the_default_server_and_names_as_users_choose_them_work(installation, hub_one, server):
+    assert_ready(hub_one, "carol", server, hub_one.start_server("carol", server))
+    assert execute(hub_one, "carol", server, "print(6 * 7)") == "42\n"
+    hub_one.stop_server("carol", server)
+    installation.assert_nothing_is_left()
+
+
 def live_a_servers_life(hub, user):
     """Returns the name that K8s Manager knows the server by."""
-    assert_ready(hub, user, hub.start_server(user, SERVER))
+    assert_ready(hub, user, SERVER, hub.start_server(user, SERVER))
     service = the_service(hub)
     name = service["servername"]
 
@@ -69,7 +84,7 @@ def live_a_servers_life(hub, user):
     assert status["details"]["error"] in ("Service status is Failed", "Service status is in state terminated")
     assert "Container Logs" in status["details"]["detailed_error"]
 
-    assert_ready(hub, user, hub.start_server(user, SERVER))
+    assert_ready(hub, user, SERVER, hub.start_server(user, SERVER))
     again = the_service(hub)
     assert again["servername"] == name
     assert again["start_id"] != service["start_id"]
@@ -81,10 +96,10 @@ def live_a_servers_life(hub, user):
     return name
 
 
-def assert_ready(hub, user, events):
+def assert_ready(hub, user, server, events):
     assert events[-1].get("ready"), events
     assert any("The pod is running" in event.get("html_message", "") for event in events), events
-    assert hub.server(user, SERVER)["ready"]
+    assert hub.server(user, server)["ready"]
 
 
 def the_service(hub):
