@@ -6,7 +6,8 @@ import tempfile
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path += [str(HERE), str(HERE.parent.parent / "docs")]
 
 from hub import Hub  # noqa: E402
 from installation import Installation  # noqa: E402

@@ -9,6 +9,7 @@ import jupyterhub
 import pytest
 
 from kernel import execute
+from object_id import object_id
 from processes import wait_until
 
 SERVER = "lab"
@@ -50,7 +51,9 @@ CHOSEN = "my-lab-of-exactly-30-character" if jupyterhub.version_info[0] >= 6 els
 @pytest.mark.parametrize("server", ["", CHOSEN])
 def test_the_default_server_and_names_as_users_choose_them_work(installation, hub_one, server):
     assert_ready(hub_one, "carol", server, hub_one.start_server("carol", server))
-    assert execute(hub_one, "carol", server, "print(6 * 7)") == "42\n"
+    service = the_service(hub_one)
+    printed = execute(hub_one, "carol", server, "import os; print(os.environ['DRF_ID'])")
+    assert printed.strip() == object_id(service["servername"], service["start_id"]), "a hub can compute the address"
     hub_one.stop_server("carol", server)
     installation.assert_nothing_is_left()
 
@@ -67,7 +70,7 @@ def live_a_servers_life(hub, user):
     assert "Welcome.ipynb" in seen["files"], "the home is a copy of the skeleton"
     assert seen["env"] == {
         "SERVERNAME": name,
-        "DRF_ID": f"{name}-{service['start_id']}",
+        "DRF_ID": object_id(name, service["start_id"]),
         "JUPYTERHUB_USER": user,
         "JUPYTERHUB_SERVER_NAME": SERVER,
     }
@@ -110,6 +113,6 @@ def the_service(hub):
 
 def kill_the_server(hub, service):
     # The two hubs' servers have the same name, but not the same start id.
-    processes = hub.installation.server_processes(DRF_ID=f"{service['servername']}-{service['start_id']}")
+    processes = hub.installation.server_processes(DRF_ID=object_id(service["servername"], service["start_id"]))
     [pid] = [pid for pid, command in processes.items() if "jupyterhub-singleuser" in command]
     os.kill(pid, signal.SIGKILL)
