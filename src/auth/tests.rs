@@ -131,24 +131,6 @@ async fn users_that_exist_are_not_changed_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_configuration_with_an_unknown_group_or_odd_name_creates_nobody() {
-    let auth = TestAuth::new().await;
-    for (name, group, expected) in [
-        ("aaa", "access_to_everything", "startup.create_user: user `aaa`"),
-        ("a/b", "access_to_logging", "startup.create_user: `a/b` is no user name"),
-    ] {
-        let create_user = BTreeMap::from([
-            (name.to_owned(), vec![group.to_owned()]),
-            ("another".to_owned(), vec!["access_to_logging".to_owned()]),
-        ]);
-        let error = create_startup_users(&auth.store, None, &create_user, |_| Some("pw".into())).await.unwrap_err();
-        assert_eq!(error.to_string(), expected);
-        assert!(auth.store.user("another").await.unwrap().is_none());
-    }
-    assert_eq!(password_variable("jupyterhub"), "JUPYTERHUB_USER_PASS");
-}
-
-#[tokio::test]
 async fn a_change_of_a_user_shows_at_once() {
     let auth = TestAuth::new().await;
     let header = basic("webonly", "webpw");
