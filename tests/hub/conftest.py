@@ -53,4 +53,5 @@ def pytest_runtest_makereport(item):
         for process in installation.processes:
             lines = process.output().splitlines()[-LAST_LINES:]
             report.sections.append((f"last lines of {process.name}", "\n".join(lines)))
+        report.sections.append(("cluster", installation.describe()))
     return report

@@ -115,6 +115,14 @@ class Installation:
         items = json.loads(answer.stdout)["items"]
         return {(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in items}
 
+    def describe(self):
+        """For people who look at a failed test."""
+        pods = self.kubectl("get", "pods", "-o", "json")
+        names = [pod["metadata"]["name"] for pod in json.loads(pods.stdout)["items"]] if pods.returncode == 0 else []
+        questions = [("get", "pods", "-o", "wide"), ("get", "events")] + [("logs", name) for name in names]
+        answers = [self.kubectl(*question) for question in questions]
+        return "\n".join(answer.stdout + answer.stderr for answer in answers)
+
     def left_behind(self):
         """Objects, processes, records and rendered files that no running server explains."""
         rendered = self.folder / "services"

@@ -16,3 +16,4 @@ c.JupyterHub.load_roles = [
     }
 ]
 c.BackendSpawner.poll_interval = 1000
+c.Spawner.http_timeout = 60
