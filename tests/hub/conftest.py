@@ -15,19 +15,25 @@ from installation import Installation  # noqa: E402
 LAST_LINES = 150
 
 
+def pytest_configure(config):
+    config.folder = tempfile.TemporaryDirectory(prefix="k8smgr-hub-test-")
+    config.installation = Installation(pathlib.Path(config.folder.name))
+
+
+def pytest_unconfigure(config):
+    config.folder.cleanup()  # last of all: the logs are read after the fixtures have ended
+
+
 @pytest.fixture(scope="session")
 def installation(request):
-    with tempfile.TemporaryDirectory(prefix="k8smgr-hub-test-") as folder:
-        pathlib.Path(folder).chmod(0o755)
-        installation = Installation(pathlib.Path(folder))
-        request.config.installation = installation
-        try:
-            installation.start()
-            yield installation
-            installation.end()
-        finally:
-            for process in reversed(installation.processes):
-                process.kill()
+    installation = request.config.installation
+    try:
+        installation.start()
+        yield installation
+        installation.end()
+    finally:
+        for process in reversed(installation.processes):
+            process.kill()
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +54,8 @@ def started(hub):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
     report = yield
-    installation = getattr(item.config, "installation", None)
-    if report.failed and installation:
+    if report.failed:
+        installation = item.config.installation
         for process in installation.processes:
             lines = process.output().splitlines()[-LAST_LINES:]
             report.sections.append((f"last lines of {process.name}", "\n".join(lines)))

@@ -22,6 +22,7 @@ CREDENTIALS = ("hubone", "hubtwo")
 class Installation:
     def __init__(self, folder):
         self.folder = folder
+        folder.chmod(0o755)  # the pods run as other users
         self.mark = secrets.token_hex(8)
         self.passwords = {credential: secrets.token_urlsafe(16) for credential in CREDENTIALS}
         self.processes = []
