@@ -1,9 +1,11 @@
 //! Section `services.replace`: what stands for what in a description.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::values::{Indicators, ReplaceValue};
 
@@ -30,11 +32,11 @@ pub struct Replace {
     /// Keyword for the namespace of K8s Manager's objects. Reload.
     pub namespace_keyword: String,
     /// Own keywords by STAGE: `{"production": {"nfs": "10.0.0.1"}}`. Numbers stand for their text. Reload.
-    pub stage: BTreeMap<String, BTreeMap<String, ReplaceValue>>,
+    pub stage: BTreeMap<String, Keywords>,
     /// Own keywords by credential, the name a hub signs in with. Reload.
-    pub credential: BTreeMap<String, BTreeMap<String, ReplaceValue>>,
+    pub credential: BTreeMap<String, Keywords>,
     /// Own keywords by STAGE, then by credential. Reload.
-    pub stage_credential: BTreeMap<String, BTreeMap<String, BTreeMap<String, ReplaceValue>>>,
+    pub stage_credential: BTreeMap<String, BTreeMap<String, Keywords>>,
 }
 
 impl Default for Replace {
@@ -52,5 +54,49 @@ impl Default for Replace {
             credential: BTreeMap::new(),
             stage_credential: BTreeMap::new(),
         }
+    }
+}
+
+/// Own keywords with their values, in the order of the file: they are replaced one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keywords(pub Vec<(String, ReplaceValue)>);
+
+impl<'de> Deserialize<'de> for Keywords {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Keywords;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Keywords, A::Error> {
+                let mut keywords = Vec::new();
+                while let Some(entry) = members.next_entry()? {
+                    keywords.push(entry);
+                }
+                Ok(Keywords(keywords))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+impl Serialize for Keywords {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(keyword, value)| (keyword, value)))
+    }
+}
+
+impl JsonSchema for Keywords {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Keywords".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        BTreeMap::<String, ReplaceValue>::json_schema(generator)
     }
 }

@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn values_keep_their_order_and_numbers_become_text() {
         let config = fixture("badreplace.json").config;
-        assert_eq!(config.services.replace.credential["jupyterhub"]["credential_only"].as_str(), "7");
+        let (keyword, value) = &config.services.replace.credential["jupyterhub"].0[0];
+        assert_eq!((keyword.as_str(), value.as_str()), ("credential_only", "7"));
         let keys: Vec<_> = config.services.env.0.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["FROM_CONFIG", "OVERRIDDEN", "CFG_INT", "CFG_BOOL", "CFG_NULL", "CFG_LIST"]);
         assert_eq!(config.tunnel.len(), 0);

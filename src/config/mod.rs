@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use environment::Environment;
 pub use http::Http;
-pub use keywords::Replace;
+pub use keywords::{Keywords, Replace};
 pub use load::{ConfigError, Loaded};
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;

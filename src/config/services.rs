@@ -50,8 +50,8 @@ pub struct Services {
     pub skip: Skip,
     /// Which credential's descriptions a credential uses, where it is not its own. Reload.
     pub credential_mapping: BTreeMap<String, FolderName>,
-    /// A service that waits fails at once when the newest `status_information.pod_events_no` events of its pod have
-    /// all of these types (`Warning`, `Normal`). Without it events alone never end a start. Reload.
+    /// A service that waits fails at once when each of these types (`Warning`, `Normal`) occurs among the newest
+    /// `status_information.pod_events_no` events of its pod. Without it events alone never end a start. Reload.
     pub pod_events_to_fail: Vec<String>,
     /// What is told about a service that does not run.
     pub status_information: StatusInformation,

@@ -17,6 +17,7 @@ pub struct Reply {
 
 impl Reply {
     fn new(status: StatusCode, content_type: Option<&'static str>, body: String) -> Self {
+        Self { status, content_type, body, allow: None, challenge: false }
     }
 
     pub fn json(status: StatusCode, body: String) -> Self {
@@ -58,7 +59,6 @@ impl warp::Reply for Reply {
         }
         if self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"api\""));
-        }
         }
         response.into_response()
     }

@@ -11,7 +11,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service;
-use warp::Filter;
 use warp::filters::BoxedFilter;
 
 use super::call::Peer;

@@ -17,6 +17,8 @@ mod url;
 mod users;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::{ExpressionMethods, QueryDsl, QueryResult};
@@ -49,7 +51,10 @@ impl fmt::Display for Deadline {
 }
 
 #[derive(Clone)]
-pub struct Store(Backend);
+pub struct Store {
+    backend: Backend,
+    user_changes: Arc<AtomicU64>,
+}
 
 #[derive(Clone)]
 enum Backend {
@@ -64,7 +69,7 @@ enum Backend {
 /// changes something (`write`) is never repeated: it may have been carried out.
 macro_rules! query {
     ($self:ident . $mode:ident, |$connection:ident| $query:expr) => {
-        match &$self.0 {
+        match &$self.backend {
             $crate::store::Backend::Sqlite(pools) => {
                 pools
                     .$mode(move |$connection| {
@@ -76,7 +81,10 @@ macro_rules! query {
             $crate::store::Backend::Postgres(pool) => {
                 let mut may_repeat = stringify!($mode) == "read";
                 loop {
-                    let mut object = pool.connection().await?;
+                    let mut object = match pool.connection().await {
+                        Ok(object) => object,
+                        Err(error) => break Err(error),
+                    };
                     let result = {
                         use diesel_async::RunQueryDsl;
                         let $connection: &mut diesel_async::AsyncPgConnection = &mut object;
@@ -111,12 +119,21 @@ async fn in_time<R>(query: impl Future<Output = QueryResult<R>>) -> Result<R, St
 impl Store {
     /// Opens the database, makes what is missing and brings the tables up to date.
     pub async fn connect(url: &DatabaseUrl) -> Result<Store, StoreError> {
-        match url.kind() {
-            url::Kind::Sqlite(path) => SqlitePools::open(path).await.map(|it| Store(Backend::Sqlite(it))),
-            url::Kind::Postgres(it) => {
-                PostgresPool::open(it, &url.to_string()).await.map(|it| Store(Backend::Postgres(it)))
-            }
-        }
+        let backend = match url.kind() {
+            url::Kind::Sqlite(path) => Backend::Sqlite(SqlitePools::open(path).await?),
+            url::Kind::Postgres(it) => Backend::Postgres(PostgresPool::open(it, &url.to_string()).await?),
+        };
+        Ok(Store { backend, user_changes: Arc::default() })
+    }
+
+    /// Grows whenever this process changes a user in a way that could make a remembered login wrong.
+    pub fn user_changes(&self) -> u64 {
+        self.user_changes.load(Ordering::SeqCst)
+    }
+
+    /// To be called after the change.
+    fn user_was_changed(&self) {
+        self.user_changes.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Names this installation on every label; made once and kept.

@@ -29,7 +29,8 @@ pub(super) fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, 
 }
 
 fn authorities(file: &Path) -> Result<RootCertStore, Error> {
-    let failed = |error: rustls::pki_types::pem::Error| format!("failed to read sslrootcert {}: {error}", file.display());
+    let failed =
+        |error: rustls::pki_types::pem::Error| format!("failed to read sslrootcert {}: {error}", file.display());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).map_err(failed)? {
         roots.add(certificate.map_err(failed)?)?;

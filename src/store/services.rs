@@ -60,18 +60,19 @@ impl Store {
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
             let row = NewRow::from(new);
-            let inserted = query!(self.write, |connection| diesel::insert_into(dsl::services)
+            let inserted = first(query!(self.write, |connection| diesel::insert_into(dsl::services)
                 .values(&row)
                 .on_conflict_do_nothing()
-                .execute(connection))?;
-            let same = self.same_start(new).await?;
-            match (inserted, same) {
-                (0, Some(same)) => return Ok(Inserted::SameStart(same)),
-                (0, None) if self.object_id_is_taken(&new.object_id).await? => return Ok(Inserted::IdTaken),
-                (0, None) => {}
-                (_, Some(same)) => return Ok(Inserted::New(same)),
-                // Inserted, and removed again by somebody's stop.
-                (_, None) => {}
+                .returning(Row::as_returning())
+                .load(connection))?)?;
+            if let Some(record) = inserted {
+                return Ok(Inserted::New(record));
+            }
+            if let Some(same) = self.same_start(new).await? {
+                return Ok(Inserted::SameStart(same));
+            }
+            if self.object_id_is_taken(&new.object_id).await? {
+                return Ok(Inserted::IdTaken);
             }
         }
     }
@@ -205,11 +206,7 @@ impl Store {
         let ended_at = ended_at.as_microsecond();
         let changed = query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
             .filter(dsl::state.eq_any(alive))
-            .set((
-                dsl::state.eq(ServiceState::Ended.as_str()),
-                dsl::details.eq(&text),
-                dsl::ended_at.eq(ended_at),
-            ))
+            .set((dsl::state.eq(ServiceState::Ended.as_str()), dsl::details.eq(&text), dsl::ended_at.eq(ended_at),))
             .execute(connection))?;
         Ok(changed == 1)
     }

@@ -69,10 +69,7 @@ async fn run<R: Send + 'static>(
 
 fn pool(files: Files, size: usize) -> Result<Pool<Files>, StoreError> {
     let database = files.path.display().to_string();
-    Pool::builder(files)
-        .max_size(size)
-        .build()
-        .map_err(|error| StoreError::Open { database, source: error.into() })
+    Pool::builder(files).max_size(size).build().map_err(|error| StoreError::Open { database, source: error.into() })
 }
 
 struct Files {
@@ -118,11 +115,20 @@ fn connect(path: &Path) -> Result<SqliteConnection, diesel::ConnectionError> {
 /// Makes the file where it is missing, checks it and brings its tables up to date.
 fn prepare(path: &Path) -> Result<(), StoreError> {
     create(path)?;
-    let database = path.display().to_string();
-    let open = |source| StoreError::Open { database: database.clone(), source };
-    let mut connection = connect(path).map_err(|error| open(error.into()))?;
+    let mut connection = connect(path).map_err(|error| opening(path, error))?;
     check(&mut connection, path)?;
+    let database = path.display().to_string();
     connection.immediate_transaction(|connection| migrations::run(connection, migrations::SQLITE, &database))
+}
+
+fn opening(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    let source = error.into();
+    let text = source.to_string();
+    if text.contains("not a database") || text.contains("malformed") {
+        StoreError::Corrupt { path: path.to_owned(), source }
+    } else {
+        StoreError::Open { database: path.display().to_string(), source }
+    }
 }
 
 /// The file holds password hashes: nobody else may read it, nor the -wal and -shm files, which take over its mode.
@@ -146,22 +152,17 @@ struct CheckLine {
 
 /// Switches to write-ahead logging and looks through the file for damage.
 fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    let corrupt = |source| StoreError::Corrupt { path: path.to_owned(), source };
     let begun = Instant::now();
     // While another process switches, SQLite answers "locked" here without waiting.
     while let Err(error) = connection.batch_execute("PRAGMA journal_mode = WAL") {
-        let text = error.to_string();
-        if text.contains("not a database") || text.contains("malformed") {
-            return Err(corrupt(error.into()));
-        }
-        if !text.contains("locked") || begun.elapsed() > OPEN_DEADLINE {
-            return Err(StoreError::Open { database: path.display().to_string(), source: error.into() });
+        if !error.to_string().contains("locked") || begun.elapsed() > OPEN_DEADLINE {
+            return Err(opening(path, error));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     match diesel::sql_query("PRAGMA quick_check(1)").get_result::<CheckLine>(connection) {
         Ok(line) if line.quick_check == "ok" => Ok(()),
-        Ok(line) => Err(corrupt(line.quick_check.into())),
-        Err(error) => Err(corrupt(error.into())),
+        Ok(line) => Err(StoreError::Corrupt { path: path.to_owned(), source: line.quick_check.into() }),
+        Err(error) => Err(opening(path, error)),
     }
 }

@@ -1,7 +1,7 @@
 //! The tokens of users: kept as hashes only, told apart by a label.
 
-use diesel::{ExpressionMethods, Insertable, QueryDsl};
 use diesel::result::{DatabaseErrorKind, Error};
+use diesel::{ExpressionMethods, Insertable, QueryDsl};
 use jiff::Timestamp;
 
 use super::schema::tokens::{self, dsl};
@@ -71,6 +71,7 @@ impl Store {
             dsl::tokens.filter(dsl::user_name.eq(&name)).filter(dsl::label.eq(&label))
         )
         .execute(connection))?;
+        self.user_was_changed();
         Ok(deleted == 1)
     }
 }

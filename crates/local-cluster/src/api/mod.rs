@@ -1,0 +1,58 @@
+//! The API server: one module a concern, all over the storage.
+
+pub mod delete;
+pub mod discovery;
+pub mod error;
+pub mod logs;
+pub mod openapi;
+pub mod read;
+pub mod request;
+pub mod response;
+pub mod review;
+pub mod router;
+pub mod subresources;
+pub mod table;
+pub mod watch;
+pub mod write;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::addresses::Addresses;
+use crate::faults::Faults;
+use crate::kinds::Registry;
+use crate::kubelet::Kubelet;
+use crate::storage::Storage;
+
+/// What all requests share.
+pub struct Api {
+    pub storage: Storage,
+    pub registry: Registry,
+    pub faults: Faults,
+    pub calls: Calls,
+    pub addresses: Arc<Addresses>,
+    pub kubelet: OnceLock<Arc<dyn Kubelet>>,
+    /// Pods get `serviceAccountName: default`, as the ServiceAccount admission gives it.
+    pub service_account_admission: bool,
+}
+
+/// How often each verb was called on each resource.
+#[derive(Default)]
+pub struct Calls {
+    counts: Mutex<HashMap<(String, String), u64>>,
+}
+
+impl Calls {
+    pub fn count(&self, verb: &str, resource: &str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((verb.to_owned(), resource.to_owned())).or_default() += 1;
+    }
+
+    /// `(verb, resource, count)` in order; a subresource is `pods/log`.
+    pub fn all(&self) -> Vec<(String, String, u64)> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = counts.iter().map(|((verb, res), count)| (verb.clone(), res.clone(), *count)).collect();
+        all.sort();
+        all
+    }
+}

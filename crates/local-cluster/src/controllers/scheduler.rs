@@ -1,0 +1,74 @@
+//! The scheduler of one node: every pod that asks for nothing else goes there.
+
+use serde_json::{Value, json};
+
+use super::Controllers;
+use crate::events::{self, EventText, Source, set_condition};
+use crate::storage::{Key, Resource};
+
+const SOURCE: Source<'static> = Source { component: "default-scheduler", host: "" };
+
+pub fn schedule(controllers: &mut Controllers, key: &Key, pod: &Value) {
+    let bound = pod["spec"]["nodeName"].as_str().is_some_and(|it| !it.is_empty());
+    let foreign = pod["spec"]["schedulerName"] != "default-scheduler";
+    let gated = pod["spec"]["schedulingGates"].as_array().is_some_and(|it| !it.is_empty());
+    if bound || foreign || gated || pod["metadata"]["deletionTimestamp"].is_string() {
+        return;
+    }
+    let node = Key::new(Resource::core("nodes"), "", &controllers.node_name);
+    let labels = controllers.storage.get(&node).map(|it| it["metadata"]["labels"].clone()).unwrap_or_default();
+    if let Some(why) = refusal(&pod["spec"], &labels) {
+        refuse(controllers, key, pod, &why);
+        return;
+    }
+    let uid = pod["metadata"]["uid"].clone();
+    let name = controllers.node_name.clone();
+    let done = controllers.storage.update(key, |current| {
+        if current["metadata"]["uid"] != uid || current["spec"]["nodeName"].is_string() {
+            return Err(());
+        }
+        current["spec"]["nodeName"] = json!(name);
+        set_condition(&mut current["status"], "PodScheduled", true, None, None);
+        Ok(())
+    });
+    if done.is_ok() {
+        let text = format!("Successfully assigned {}/{} to {name}", key.namespace, key.name);
+        events::emit(&controllers.storage, SOURCE, pod, &EventText::normal("Scheduled", &text));
+    }
+}
+
+/// Why the one node cannot take a pod.
+fn refusal(spec: &Value, labels: &Value) -> Option<String> {
+    let mut selector = spec["nodeSelector"].as_object().into_iter().flatten();
+    let selected = selector.all(|(key, value)| labels.get(key) == Some(value));
+    let required = &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let terms = required["nodeSelectorTerms"].as_array();
+    let liked = terms.is_none_or(|terms| {
+        terms.iter().any(|term| {
+            let all = json!({"matchExpressions": term["matchExpressions"]});
+            crate::selectors::LabelSelector::from_object(&all).matches_labels(labels)
+        })
+    });
+    if selected && liked {
+        return None;
+    }
+    Some(
+        "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, \
+         preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+            .to_owned(),
+    )
+}
+
+fn refuse(controllers: &Controllers, key: &Key, pod: &Value, why: &str) {
+    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    if conditions.any(|it| it["type"] == "PodScheduled" && it["message"] == *why) {
+        return;
+    }
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    let told = events::set_pod_status(&controllers.storage, &key.namespace, &key.name, uid, |status| {
+        set_condition(status, "PodScheduled", false, Some("Unschedulable"), Some(why));
+    });
+    if told {
+        events::emit(&controllers.storage, SOURCE, pod, &EventText::warning("FailedScheduling", why));
+    }
+}

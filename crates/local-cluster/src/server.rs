@@ -1,0 +1,154 @@
+//! The listener: HTTP/1.1 connections, with or without TLS, that can be cut at any time.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Request;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::api::error::ApiError;
+use crate::api::request::{ApiRequest, Query};
+use crate::api::response::{self, Answer};
+use crate::api::{Api, router};
+
+const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// Why a connection ends before its client closes it.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is dropped by a fault")]
+struct Dropped;
+
+/// Serves until `stop` is true; `down` closes the listener and all connections for as long as it lasts.
+pub async fn serve(
+    api: Arc<Api>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut down: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let Ok(address) = listener.local_addr() else { return };
+    let mut listener = Some(listener);
+    loop {
+        if *stop.borrow() {
+            return;
+        }
+        if *down.borrow_and_update() {
+            // A closed listener refuses; an open one that nobody accepts from would let clients wait.
+            listener = None;
+            tokio::select! {
+                _ = down.changed() => {}
+                _ = stop.changed() => return,
+            }
+            continue;
+        }
+        let open = match &listener {
+            Some(open) => open,
+            None => match bind(address).await {
+                Ok(bound) => listener.insert(bound),
+                Err(error) => {
+                    tracing::error!(%address, %error, "failed to listen again");
+                    return;
+                }
+            },
+        };
+        tokio::select! {
+            accepted = open.accept() => {
+                if let Ok((stream, _)) = accepted {
+                    tokio::spawn(connection(api.clone(), stream, tls.clone(), down.clone(), stop.clone()));
+                }
+            }
+            _ = down.changed() => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Binds with SO_REUSEADDR, so that the port can be had again while old connections fade.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
+}
+
+async fn connection(
+    api: Arc<Api>,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    mut down: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    let served = async {
+        match tls {
+            Some(acceptor) => {
+                let handshake = tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream)).await;
+                if let Ok(Ok(stream)) = handshake {
+                    serve_stream(api, stream).await;
+                }
+            }
+            None => serve_stream(api, stream).await,
+        }
+    };
+    tokio::select! {
+        () = served => {}
+        _ = down.wait_for(|it| *it) => {}
+        _ = stop.wait_for(|it| *it) => {}
+    }
+}
+
+async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(api: Arc<Api>, stream: S) {
+    let service = service_fn(move |request| {
+        let api = api.clone();
+        async move { handle(&api, request).await.ok_or(Dropped) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(600))
+        .max_buf_size(256 * 1024)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::trace!(%error, "connection ended");
+    }
+}
+
+async fn handle(api: &Arc<Api>, request: Request<Incoming>) -> Option<Answer> {
+    let (parts, body) = request.into_parts();
+    let body = match read_body(body).await {
+        Ok(body) => body,
+        Err(error) => return Some(response::refusal(&error)),
+    };
+    let request = ApiRequest {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: Query::parse(parts.uri.query().unwrap_or_default()),
+        headers: parts.headers,
+        body,
+    };
+    router::answer(api, request).await
+}
+
+async fn read_body(mut body: Incoming) -> Result<Bytes, ApiError> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| ApiError::bad_request(error.to_string()))?;
+        if let Ok(data) = frame.into_data() {
+            if read.len() + data.len() > MAX_BODY {
+                return Err(ApiError::too_large());
+            }
+            read.extend_from_slice(&data);
+        }
+    }
+    Ok(read.freeze())
+}

@@ -1,0 +1,339 @@
+//! `k8smgr user`: the users of the API, straight in the database. Passwords never come from the command line.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::auth::{REMEMBERED_FOR, hash_password, imported_token, new_token, token_hash};
+use crate::domain::Credential;
+use crate::domain::group::Group;
+use crate::store::{NewUser, Store, TokenAdded};
+
+/// Manages who may use the API.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Adds a user; asks for the password, or reads it as one line from standard input.
+    Add {
+        name: String,
+        /// A group of the user (access_to_webservice, access_to_logging); may be repeated.
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<Group>,
+        /// Makes a superuser, who needs no groups.
+        #[arg(long)]
+        superuser: bool,
+        /// Adds the user without a password: only tokens let it in.
+        #[arg(long, conflicts_with = "password_env")]
+        no_password: bool,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Lists all users with their groups and the labels of their tokens.
+    List,
+    /// Changes a user's password; asks for it, or reads it as one line from standard input.
+    Passwd {
+        name: String,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Prints a new token for a user, once: it cannot be shown again.
+    Token {
+        name: String,
+        /// Tells the tokens of a user apart.
+        #[arg(long, default_value = "default")]
+        label: String,
+        /// Takes the token from the prompt or as one line from standard input, in place of a new one.
+        #[arg(long, conflicts_with = "revoke")]
+        import: bool,
+        /// Revokes the token of this label.
+        #[arg(long)]
+        revoke: bool,
+    },
+    /// Lets a user in again.
+    Activate { name: String },
+    /// Keeps a user out, and everything of it in place.
+    Deactivate { name: String },
+    /// Adds a user to a group.
+    Grant { name: String, group: Group },
+    /// Takes a user out of a group.
+    Revoke { name: String, group: Group },
+    /// Deletes a user and its tokens. Refused while it has services.
+    Delete { name: String },
+}
+
+#[derive(Debug, Args)]
+pub struct PasswordSource {
+    /// Takes the password from this environment variable.
+    #[arg(long, value_name = "VARIABLE")]
+    password_env: Option<String>,
+}
+
+/// Carries a command out and prints what it has to say.
+pub async fn run(command: UserCommand, store: &Store) -> anyhow::Result<()> {
+    let text = execute(command, store, ask).await?;
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).context("failed to write the answer")
+}
+
+/// `ask` gets a question and whether the answer is to be repeated.
+async fn execute(
+    command: UserCommand,
+    store: &Store,
+    ask: impl Fn(&str, bool) -> anyhow::Result<SecretString>,
+) -> anyhow::Result<String> {
+    let soon = format!("running servers follow within {} s", REMEMBERED_FOR.as_secs());
+    match command {
+        UserCommand::Add { name, groups, superuser, no_password, password } => {
+            let credential = Credential::parse(&name).with_context(|| format!("`{name}` is no user name"))?;
+            let exists = || format!("user `{name}` exists already; change it with passwd, grant, revoke, token");
+            ensure!(store.user(&name).await?.is_none(), exists());
+            let password_hash = match no_password {
+                true => None,
+                false => Some(hash_password(password.read(&name, ask)?).await?),
+            };
+            let groups = BTreeSet::from_iter(groups);
+            let new = NewUser { name: credential, password_hash, is_superuser: superuser, groups };
+            ensure!(store.create_user(&new).await?, exists());
+            Ok(format!("Added user {name}\n"))
+        }
+        UserCommand::List => list(store).await,
+        UserCommand::Passwd { name, password } => {
+            found(&name, store.user(&name).await?.is_some())?;
+            let hash = hash_password(password.read(&name, ask)?).await?;
+            found(&name, store.set_password(&name, &hash).await?)?;
+            Ok(format!("Changed the password of {name}; {soon}\n"))
+        }
+        UserCommand::Token { name, label, revoke: true, .. } => {
+            found(&name, store.user(&name).await?.is_some())?;
+            ensure!(store.revoke_token(&name, &label).await?, "user `{name}` has no token labelled `{label}`");
+            Ok(format!("Revoked the token {label} of {name}; {soon}\n"))
+        }
+        UserCommand::Token { name, label, import, .. } => token(store, &name, &label, import, ask).await,
+        UserCommand::Activate { name } => {
+            found(&name, store.set_active(&name, true).await?)?;
+            Ok(format!("Activated user {name}\n"))
+        }
+        UserCommand::Deactivate { name } => {
+            found(&name, store.set_active(&name, false).await?)?;
+            Ok(format!("Deactivated user {name}; {soon}\n"))
+        }
+        UserCommand::Grant { name, group } => {
+            found(&name, store.grant(&name, group).await?)?;
+            Ok(format!("Added {name} to {group}; {soon}\n"))
+        }
+        UserCommand::Revoke { name, group } => {
+            found(&name, store.revoke(&name, group).await?)?;
+            Ok(format!("Took {name} out of {group}; {soon}\n"))
+        }
+        UserCommand::Delete { name } => {
+            found(&name, store.delete_user(&name).await?)?;
+            Ok(format!("Deleted user {name}; {soon}\n"))
+        }
+    }
+}
+
+fn found(name: &str, found: bool) -> anyhow::Result<()> {
+    ensure!(found, "there is no user `{name}`; `k8smgr user list` shows all");
+    Ok(())
+}
+
+async fn token(
+    store: &Store,
+    name: &str,
+    label: &str,
+    import: bool,
+    ask: impl Fn(&str, bool) -> anyhow::Result<SecretString>,
+) -> anyhow::Result<String> {
+    let is_plain = |c: char| c.is_alphanumeric() || "@.+-_ ".contains(c);
+    ensure!(
+        !label.trim().is_empty() && label.chars().count() <= 100 && label.chars().all(is_plain),
+        "a label is up to 100 letters, digits, spaces and @ . + - _"
+    );
+    found(name, store.user(name).await?.is_some())?;
+    let token = match import {
+        true => imported_token(ask(&format!("Token for {name}: "), false)?.expose_secret())?,
+        false => new_token(),
+    };
+    match store.add_token(name, &token_hash(&token), label).await? {
+        TokenAdded::Added if import => Ok(format!("Imported the token {label} of {name}\n")),
+        TokenAdded::Added => Ok(format!("{}\n", token.expose_secret())),
+        TokenAdded::NoSuchUser => found(name, false).map(|()| String::new()),
+        TokenAdded::Exists if import && store.tokens(name).await?.iter().all(|it| it.label != label) => {
+            bail!("somebody has this token already")
+        }
+        TokenAdded::Exists => {
+            bail!("user `{name}` has a token labelled `{label}`; give another --label, or --revoke it first")
+        }
+    }
+}
+
+async fn list(store: &Store) -> anyhow::Result<String> {
+    let mut rows = vec![["NAME", "ACTIVE", "SUPERUSER", "PASSWORD", "GROUPS", "TOKENS"].map(str::to_owned)];
+    for user in store.users().await? {
+        let yes = |value: bool| if value { "yes" } else { "no" }.to_owned();
+        let groups: Vec<&str> = user.groups.iter().map(|it| it.as_str()).collect();
+        let tokens: Vec<String> = store.tokens(user.name.as_str()).await?.into_iter().map(|it| it.label).collect();
+        rows.push([
+            user.name.to_string(),
+            yes(user.is_active),
+            yes(user.is_superuser),
+            yes(user.password_hash.is_some()),
+            groups.join(","),
+            tokens.join(","),
+        ]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let cell = if cell.is_empty() { "-" } else { cell };
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    Ok(text)
+}
+
+impl PasswordSource {
+    fn read(
+        &self,
+        name: &str,
+        ask: impl Fn(&str, bool) -> anyhow::Result<SecretString>,
+    ) -> anyhow::Result<SecretString> {
+        let password = match &self.password_env {
+            Some(variable) => std::env::var(variable)
+                .map(SecretString::from)
+                .with_context(|| format!("failed to read the environment variable {variable}"))?,
+            None => ask(&format!("Password for {name}: "), true)?,
+        };
+        ensure!(!password.expose_secret().is_empty(), "the password is empty");
+        Ok(password)
+    }
+}
+
+/// Asks on a terminal without echo; else takes one line of standard input.
+fn ask(question: &str, twice: bool) -> anyhow::Result<SecretString> {
+    let prompt = |text: &str| rpassword::prompt_password(text).map(SecretString::from).context("failed to ask");
+    if std::io::stdin().is_terminal() {
+        let answer = prompt(question)?;
+        if twice {
+            let again = prompt("Once more: ")?;
+            ensure!(answer.expose_secret() == again.expose_secret(), "the two differ");
+        }
+        return Ok(answer);
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("failed to read standard input")?;
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    Ok(SecretString::from(line.strip_suffix('\r').unwrap_or(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::auth::Authenticator;
+    use crate::store::DatabaseUrl;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: UserCommand,
+    }
+
+    struct TestCli {
+        store: Store,
+        _folder: tempfile::TempDir,
+    }
+
+    impl TestCli {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let url = DatabaseUrl::sqlite(&folder.path().join("k8smgr.sqlite3")).unwrap();
+            Self { store: Store::connect(&url).await.unwrap(), _folder: folder }
+        }
+
+        /// The output, or the error as it is printed; `answer` is what is typed.
+        async fn run(&self, line: &str, answer: &'static str) -> String {
+            let command =
+                Line::try_parse_from(["user"].into_iter().chain(line.split(' '))).map_err(|it| it.to_string());
+            match command {
+                Ok(line) => match execute(line.command, &self.store, |_, _| Ok(answer.into())).await {
+                    Ok(text) => text,
+                    Err(error) => format!("{error:#}"),
+                },
+                Err(text) => text,
+            }
+        }
+
+        async fn logs_in(&self, header: &str) -> bool {
+            let address = std::net::Ipv4Addr::LOCALHOST.into();
+            Authenticator::new(self.store.clone()).authenticate(Some(header.as_bytes()), address).await.is_ok()
+        }
+    }
+
+    #[tokio::test]
+    async fn users_are_added_and_listed() {
+        let cli = TestCli::new().await;
+        let add = "add hub --group access_to_webservice --group access_to_logging";
+        assert_eq!(cli.run(add, "jhubpw").await, "Added user hub\n");
+        assert!(cli.run("add hub", "x").await.starts_with("user `hub` exists already"));
+        assert_eq!(cli.run("add root --superuser --no-password", "").await, "Added user root\n");
+        assert_eq!(cli.run("add empty", "").await, "the password is empty");
+        assert!(cli.run("add a/b", "x").await.starts_with("`a/b` is no user name: Use letters"));
+        assert!(cli.run("add x --group everything", "x").await.contains("unknown group `everything`"));
+        assert!(cli.run("add x --password-env K8SMGR_NOT_SET", "x").await.contains("K8SMGR_NOT_SET"));
+        assert!(cli.logs_in("Basic aHViOmpodWJwdw==").await);
+        cli.run("token hub --label ci", "").await;
+        insta::assert_snapshot!(cli.run("list", "").await, @r"
+        NAME  ACTIVE  SUPERUSER  PASSWORD  GROUPS                                  TOKENS
+        hub   yes     no         yes       access_to_webservice,access_to_logging  ci
+        root  yes     yes        no        -                                       -
+        ");
+    }
+
+    #[tokio::test]
+    async fn users_are_changed_and_deleted() {
+        let cli = TestCli::new().await;
+        cli.run("add hub", "old").await;
+        assert_eq!(
+            cli.run("passwd hub", "jhubpw").await,
+            "Changed the password of hub; running servers follow within 60 s\n"
+        );
+        assert!(cli.logs_in("Basic aHViOmpodWJwdw==").await);
+        assert!(cli.run("deactivate hub", "").await.starts_with("Deactivated user hub;"));
+        assert!(!cli.logs_in("Basic aHViOmpodWJwdw==").await);
+        assert_eq!(cli.run("activate hub", "").await, "Activated user hub\n");
+        cli.run("grant hub access_to_logging", "").await;
+        assert!(cli.run("list", "").await.contains("access_to_logging"));
+        cli.run("revoke hub access_to_logging", "").await;
+        assert!(!cli.run("list", "").await.contains("access_to_logging"));
+        assert!(cli.run("delete hub", "").await.starts_with("Deleted user hub;"));
+        for command in ["passwd hub", "deactivate hub", "grant hub access_to_logging", "delete hub", "token hub"] {
+            assert_eq!(cli.run(command, "x").await, "there is no user `hub`; `k8smgr user list` shows all");
+        }
+    }
+
+    #[tokio::test]
+    async fn tokens_are_made_imported_and_revoked() {
+        let cli = TestCli::new().await;
+        cli.run("add hub --no-password", "").await;
+        let made = cli.run("token hub", "").await;
+        assert!(cli.logs_in(&format!("token {}", made.trim())).await, "{made}");
+        assert!(cli.run("token hub", "").await.starts_with("user `hub` has a token labelled `default`"));
+        let old = "b1a3d3b531cdde047d01ec8a27b92c267005b8b5";
+        assert_eq!(cli.run("token hub --import --label old", old).await, "Imported the token old of hub\n");
+        assert_eq!(cli.run("token hub --import --label again", old).await, "somebody has this token already");
+        assert!(cli.run("token hub --import --label short", "abc").await.starts_with("a token is 32 to 255"));
+        assert!(cli.logs_in(&format!("token {old}")).await);
+        assert!(cli.run("token hub --revoke --label old", "").await.starts_with("Revoked the token old of hub;"));
+        assert!(!cli.logs_in(&format!("token {old}")).await);
+        assert_eq!(cli.run("token hub --revoke --label old", "").await, "user `hub` has no token labelled `old`");
+    }
+}

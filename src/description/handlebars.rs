@@ -1,0 +1,420 @@
+//! service.yaml.hbs: a Handlebars template that cannot break the YAML it stands in.
+//!
+//! `{{x}}` gives a complete YAML scalar (or list or object), quoted where needed; `{{text x}}` gives bare text for use
+//! inside a string and refuses what would break the line. What is not known is an error. Templates read no other
+//! files, and no secret is within their reach.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use handlebars::template::{HelperTemplate, Parameter, Subexpression, TemplateElement};
+use handlebars::{
+    Context, Handlebars, Helper, HelperDef, JsonValue, Output, Path, RenderContext, RenderError, RenderErrorReason,
+    ScopedJson, Template, no_escape,
+};
+use serde_json::{Map, Value, json};
+
+use super::DescriptionRequest;
+use super::names::{certs_secret_name, secret_name};
+use super::render::{Replacements, own_keywords};
+use super::yaml_scalar::to_yaml;
+
+/// A rendered file is at most this large: loops over what a client sends must end somewhere.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// Helpers that write their text themselves.
+const WRITERS: [&str; 2] = ["yaml", "text"];
+
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    #[error("{file}: {reason}")]
+    Syntax { file: String, reason: String },
+    #[error("{file}: {what} cannot be used: {instead}")]
+    Refused { file: String, what: String, instead: &'static str },
+    #[error("{file}{place}: {reason}")]
+    Render { file: String, place: Place, reason: String },
+}
+
+/// Where in a template, as far as it is known.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place(Option<(usize, usize)>);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((line, column)) => write!(f, ", line {line} column {column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The request less its secrets, and the operator's keywords.
+pub fn context(request: &DescriptionRequest<'_>, replacements: &Replacements<'_>, input: &str) -> Value {
+    let mut context = Map::new();
+    let own = own_keywords(&request.config.services.replace, request.stage, request.credential.as_str());
+    for (keyword, value) in own {
+        // The first of a name wins, as with keywords, and a value may hold a keyword here too.
+        context.entry(keyword).or_insert_with(|| Value::String(replacements.apply(value)));
+    }
+    let known = json!({
+        "user_options": request.user_options.to_value(),
+        "env": request.env_names,
+        "stage": request.stage,
+        "credential": request.credential.as_str(),
+        "id": request.id.as_str(),
+        "server_name": request.server_name.as_str(),
+        "start_id": request.start_id.as_str(),
+        "service": request.service.as_str(),
+        "user_id": request.user_id,
+        "unique_user_id": format!("{}_{}", request.credential, request.user_id),
+        "secret_name": secret_name(request.id, request.deployment_name),
+        "secret_certs_name": certs_secret_name(request.id, request.deployment_name),
+        "namespace": request.namespace,
+        "input": input,
+    });
+    if let Value::Object(known) = known {
+        context.extend(known);
+    }
+    Value::Object(context)
+}
+
+/// `file` is what messages call the template.
+pub fn render(file: &str, text: &str, context: &Value) -> Result<String, TemplateError> {
+    let mut template = Template::compile(text)
+        .map_err(|error| TemplateError::Syntax { file: file.to_owned(), reason: one_line(&error.to_string()) })?;
+    guard(&mut template, file)?;
+    let mut registry = Handlebars::new();
+    registry.set_strict_mode(true);
+    registry.register_escape_fn(no_escape);
+    registry.unregister_helper("log");
+    registry.register_helper("yaml", Box::new(Yaml));
+    registry.register_helper("text", Box::new(Text));
+    registry.register_helper("default", Box::new(Default));
+    registry.register_template(file, template);
+    let mut rendered = Bounded(Vec::new());
+    registry.render_to_write(file, context, &mut rendered).map_err(|error| TemplateError::Render {
+        file: file.to_owned(),
+        place: Place(error.line_no.zip(error.column_no)),
+        reason: plain_reason(error.reason()),
+    })?;
+    String::from_utf8(rendered.0)
+        .map_err(|error| TemplateError::Syntax { file: file.to_owned(), reason: error.to_string() })
+}
+
+fn plain_reason(reason: &RenderErrorReason) -> String {
+    match reason {
+        RenderErrorReason::MissingVariable(Some(name)) => format!("`{name}` is not known here"),
+        RenderErrorReason::MissingVariable(None) => "a value is not known here".to_owned(),
+        RenderErrorReason::HelperNotFound(name) => format!("there is no helper `{name}`"),
+        other => other.to_string(),
+    }
+}
+
+/// The parser draws the place with several lines; the first two say it.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Makes every `{{x}}` write a YAML scalar and refuses what could write anything else.
+fn guard(template: &mut Template, file: &str) -> Result<(), TemplateError> {
+    let refused =
+        |what: &str, instead| Err(TemplateError::Refused { file: file.to_owned(), what: what.to_owned(), instead });
+    let count = template.elements.len();
+    for index in 0..count {
+        let is_alone = stands_alone(&template.elements, index);
+        match &mut template.elements[index] {
+            TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
+            TemplateElement::Expression(expression) => {
+                let name = shown(&expression.name);
+                if expression.params.is_empty() || !WRITERS.contains(&name.as_str()) {
+                    if !is_alone {
+                        let what = format!("`{{{{{name}}}}}` inside a text");
+                        return refused(&what, "write {{text ...}} there, or let the value stand alone");
+                    }
+                    write_as_yaml(expression);
+                }
+            }
+            TemplateElement::HelperBlock(block) => {
+                for inner in [&mut block.template, &mut block.inverse].into_iter().flatten() {
+                    guard(inner, file)?;
+                }
+            }
+            TemplateElement::HtmlExpression(_) => {
+                return refused("`{{{...}}}`", "it writes unchecked text; use {{x}} or {{text x}}");
+            }
+            _ => return refused("`{{>...}}` or `{{*...}}`", "a template reads no other files and defines no partials"),
+        }
+    }
+    Ok(())
+}
+
+/// Whether what is written there is a scalar of its own, as far as the text beside it tells.
+fn stands_alone(elements: &[TemplateElement], index: usize) -> bool {
+    let text = |index: Option<usize>| match index.and_then(|index| elements.get(index)) {
+        Some(TemplateElement::RawString(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let before = text(index.checked_sub(1)).and_then(|text| text.chars().last());
+    let after = text(Some(index + 1)).and_then(|text| text.chars().next());
+    before.is_none_or(|c| c.is_whitespace() || "[{,".contains(c))
+        && after.is_none_or(|c| c.is_whitespace() || "]},:".contains(c))
+}
+
+/// `{{x}}` becomes `{{yaml x}}`, `{{helper a b}}` becomes `{{yaml (helper a b)}}`.
+fn write_as_yaml(expression: &mut HelperTemplate) {
+    let name = std::mem::replace(&mut expression.name, Parameter::Name("yaml".to_owned()));
+    let params = std::mem::take(&mut expression.params);
+    let hash = std::mem::take(&mut expression.hash);
+    let value = if params.is_empty() && hash.is_empty() {
+        name
+    } else {
+        Parameter::Subexpression(Subexpression::new(name, params, hash))
+    };
+    expression.params = vec![value];
+}
+
+fn shown(name: &Parameter) -> String {
+    match name {
+        Parameter::Name(name) => name.clone(),
+        Parameter::Path(Path::Relative((_, raw)) | Path::Local((_, _, raw))) => raw.clone(),
+        _ => "...".to_owned(),
+    }
+}
+
+fn first<'a>(helper: &'a Helper<'_>) -> Result<&'a JsonValue, RenderError> {
+    let param = helper.param(0).ok_or(RenderErrorReason::ParamNotFoundForIndex("yaml", 0))?;
+    if param.is_value_missing() {
+        return Err(RenderError::strict_error(param.relative_path()));
+    }
+    Ok(param.value())
+}
+
+struct Yaml;
+
+impl HelperDef for Yaml {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> Result<(), RenderError> {
+        Ok(out.write(&to_yaml(first(helper)?))?)
+    }
+}
+
+struct Text;
+
+impl HelperDef for Text {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> Result<(), RenderError> {
+        let text = match first(helper)? {
+            Value::String(text) => text.clone(),
+            value @ (Value::Number(_) | Value::Bool(_)) => to_yaml(value),
+            _ => return Err(refuse("null, lists and objects have no bare text")),
+        };
+        match what_breaks(&text) {
+            Some(what) => {
+                Err(refuse(&format!("a value holds {what}, which cannot stand inside a text; use {{{{x}}}}")))
+            }
+            None => Ok(out.write(&text)?),
+        }
+    }
+}
+
+fn refuse(reason: &str) -> RenderError {
+    RenderErrorReason::Other(reason.to_owned()).into()
+}
+
+/// What would end the text, begin another value or change how the text is read, whether it stands in quotes or not.
+fn what_breaks(text: &str) -> Option<&'static str> {
+    let line_break =
+        |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    if text.contains(line_break) {
+        Some("a line break or control character")
+    } else if text.contains(['"', '\'', '\\', '`']) {
+        Some("a quote or backslash")
+    } else if text.contains('#') {
+        Some("`#`")
+    } else if text.contains(": ") || text.starts_with(':') || text.ends_with(':') {
+        Some("a colon that begins a value")
+    } else if text.contains(['[', ']', '{', '}', ',']) {
+        Some("a bracket or comma")
+    } else if text.starts_with(['&', '*', '!', '|', '>', '%', '@', '?', '-', '<', '=']) && !is_number(text) {
+        Some("a sign of YAML at its beginning")
+    } else if text.starts_with(' ') || text.ends_with(' ') {
+        Some("a space at its beginning or end")
+    } else {
+        None
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    text.parse::<i64>().is_ok()
+}
+
+/// `{{default x "fallback"}}`: the fallback where the value is missing or null.
+struct Default;
+
+impl HelperDef for Default {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let fallback = helper.param(1).ok_or(RenderErrorReason::ParamNotFoundForIndex("default", 1))?;
+        let given = helper.param(0).filter(|it| !it.is_value_missing() && !it.value().is_null());
+        let chosen = given.unwrap_or(fallback);
+        if chosen.is_value_missing() {
+            return Err(RenderError::strict_error(chosen.relative_path()));
+        }
+        Ok(ScopedJson::Derived(chosen.value().clone()))
+    }
+}
+
+/// Takes no more than a bound.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MOST_BYTES {
+            return Err(io::Error::other("the rendered file is too large"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::yaml;
+    use super::*;
+
+    fn context() -> Value {
+        json!({
+            "id": "aa01-s1", "name": "My \"Lab\"\nx: 1", "number": 5, "yes": "yes", "null": null,
+            "user_options": {"profile": "big", "gpus": [0, 1], "flag": false, "deep": {"a": "b c"}},
+        })
+    }
+
+    fn rendered(text: &str) -> String {
+        render("service.yaml.hbs", text, &context()).unwrap()
+    }
+
+    fn refused(text: &str) -> String {
+        render("service.yaml.hbs", text, &context()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn values_are_scalars_quoted_where_needed() {
+        for (template, text) in [
+            ("a: {{id}}", "a: aa01-s1"),
+            ("a: {{name}}", "a: \"My \\\"Lab\\\"\\nx: 1\""),
+            ("a: {{number}}", "a: 5"),
+            ("a: {{yes}}", "a: \"yes\""),
+            ("a: {{user_options.gpus}}", "a: [0, 1]"),
+            ("a: {{user_options.deep}}", "a: {\"a\": \"b c\"}"),
+            ("a: {{null}}", "a: null"),
+            ("a: [{{id}}, {{number}}]", "a: [aa01-s1, 5]"),
+            ("a: depl-{{text id}}", "a: depl-aa01-s1"),
+            ("a: \"x {{text user_options.deep.a}}\"", "a: \"x b c\""),
+            ("a: n{{text number}}", "a: n5"),
+            ("a: {{default user_options.nothing \"fall back\"}}", "a: \"fall back\""),
+            ("a: {{default null 3}}", "a: 3"),
+            ("a: x{{text (default user_options.nothing.at.all \"b\")}}", "a: xb"),
+            ("{{#if (eq user_options.profile \"big\")}}\na: 1\n{{else}}\na: 2\n{{/if}}\n", "a: 1\n"),
+            ("{{#if (and user_options.flag user_options.profile)}}1{{else}}2{{/if}}", "2"),
+            ("{{#if (or user_options.flag (ne user_options.profile \"x\"))}}1{{else}}2{{/if}}", "1"),
+            ("a: {{lookup user_options \"profile\"}}", "a: big"),
+            ("{{#each user_options.gpus}}\n- {{this}}\n{{/each}}\n", "- 0\n- 1\n"),
+            ("{{#each user_options.deep}}\n{{@key}}: {{this}}\n{{/each}}\n", "a: \"b c\"\n"),
+            ("{{#with user_options.deep}}a: {{a}}{{/with}}", "a: \"b c\""),
+            ("{{! a comment }}a: <id>", "a: <id>"),
+        ] {
+            assert_eq!(rendered(template), text, "{template}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_an_error_with_its_place() {
+        assert_eq!(refused("a: 1\nb: {{nothing}}\n"), "service.yaml.hbs, line 2 column 4: `nothing` is not known here");
+        assert!(refused("b: {{user_options.nothing}}").contains("is not known here"));
+        assert!(refused("b: {{lookup user_options \"x\"}}").contains("is not known here"));
+        assert!(refused("b: {{shout id}}").contains("there is no helper `shout`"));
+        assert!(refused("b: {{#if}").starts_with("service.yaml.hbs: "));
+    }
+
+    #[test]
+    fn nothing_else_writes_and_no_other_file_is_read() {
+        for template in
+            ["{{{id}}}", "{{&id}}", "{{> other}}", "{{#*inline \"x\"}}{{/inline}}", "{{#if id}}{{{id}}}{{/if}}"]
+        {
+            assert!(refused(template).contains("cannot be used"), "{template}");
+        }
+        assert!(refused("{{log id}}").contains("no helper"));
+        for template in ["depl-{{id}}", "\"{{id}}\"", "{{id}}-x", "a{{default id 1}}"] {
+            assert!(refused(template).contains("inside a text"), "{template}");
+        }
+    }
+
+    #[test]
+    fn bare_text_that_breaks_a_line_is_refused() {
+        for bad in [
+            "a\nb", "\u{85}", "\u{2028}", "\"", "'", "\\", "a #b", "a: b", "a:", ":a", "a,b", "]", "{", "*x", "&x",
+            "!x", " a", "a ", "- a", "<<",
+        ] {
+            let text = render("t", "a: x {{text v}} y", &json!({"v": bad}));
+            assert!(text.is_err(), "{bad:?} {text:?}");
+        }
+        for value in [json!(null), json!([1]), json!({})] {
+            assert!(render("t", "{{text v}}", &json!({"v": value})).is_err());
+        }
+    }
+
+    #[test]
+    fn a_loop_over_what_a_client_sends_ends() {
+        let many: Vec<u32> = (0..5000).collect();
+        let template = "{{#each v}}{{#each ../v}}a: {{this}}\n{{/each}}{{/each}}";
+        let error = render("t", template, &json!({"v": many})).unwrap_err();
+        assert!(error.to_string().contains("too large"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_reads_back_as_it_was(value in any::<String>()) {
+            let text = render("t", "a: {{v}}\nb: 1\n", &json!({"v": value})).unwrap();
+            prop_assert_eq!(&yaml::documents(&text).unwrap()[0], &Some(json!({"a": value, "b": 1})));
+        }
+
+        #[test]
+        fn bare_text_stays_within_its_text(value in "\\PC*|[-a-c :#,&*!|>%@?\"'{}\\[\\]\\\\]{0,6}") {
+            let quoted = "a: 'x {{text v}} y'\nb: \"x {{text v}} y\"\nc: x {{text v}} y\nd: [x {{text v}} y]\n";
+            let Ok(text) = render("t", quoted, &json!({"v": value})) else { return Ok(()) };
+            let whole = format!("x {value} y");
+            let read = yaml::documents(&text).map_err(|error| TestCaseError::fail(format!("{error} in {text}")))?;
+            prop_assert_eq!(&read[0], &Some(json!({"a": whole, "b": whole, "c": whole, "d": [whole]})), "{}", text);
+        }
+
+        #[test]
+        fn bare_text_never_adds_a_value(value in "\\PC*|[-a-c :#,&*!|>%@?\"'{}\\[\\]\\\\]{0,6}") {
+            let Ok(text) = render("t", "a: {{text v}}\nb: 1\n", &json!({"v": value})) else { return Ok(()) };
+            let read = yaml::documents(&text).map_err(|error| TestCaseError::fail(format!("{error} in {text}")))?;
+            let Some(Value::Object(members)) = &read[0] else { return Err(TestCaseError::fail(text)) };
+            prop_assert!(members.len() == 2 && members["b"] == 1 && !members["a"].is_array() && !members["a"].is_object(), "{}", text);
+        }
+    }
+}

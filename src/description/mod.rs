@@ -1,0 +1,148 @@
+//! A service description on disk, made into manifests: `select -> input -> render -> manifests`.
+//!
+//! Synchronous and without a client; the only thing it touches is the folder of the description. No error's text
+//! holds a path of this machine.
+
+pub mod environment;
+mod handlebars;
+mod input;
+pub mod manifest;
+pub mod names;
+pub mod ownership;
+mod render;
+mod select;
+mod workload;
+mod yaml;
+mod yaml_scalar;
+
+#[cfg(test)]
+mod fixture_tests;
+
+use crate::config::Config;
+use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
+
+pub use input::InputError;
+pub use manifest::{Manifest, ManifestError};
+pub use ownership::Ownership;
+pub use select::{DescriptionFile, SelectError};
+pub use workload::WorkloadError;
+
+/// Everything that a description is rendered with.
+#[derive(Clone, Copy)]
+pub struct DescriptionRequest<'a> {
+    pub config: &'a Config,
+    pub stage: Option<&'a str>,
+    pub deployment_name: &'a str,
+    /// Where objects without a namespace go.
+    pub namespace: &'a str,
+    pub credential: &'a Credential,
+    pub server_name: &'a ServerName,
+    pub start_id: &'a StartId,
+    pub id: &'a ObjectId,
+    pub service: &'a ServiceName,
+    pub user_id: i64,
+    pub user_options: &'a Json,
+    /// The keys of the environment, for templates.
+    pub env_names: &'a [String],
+}
+
+/// A description ready to be applied.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// In the order in which they are to be made: what others mount first.
+    pub manifests: Vec<Manifest>,
+    /// What PUT applies, where the description has it.
+    pub update_manifests: Option<Vec<Manifest>>,
+    pub service_text: String,
+    pub update_text: Option<String>,
+    /// The other files next to service.yaml.
+    pub files: Vec<DescriptionFile>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptionError {
+    #[error("Couldn't find service yaml file.")]
+    NotFound,
+    #[error(transparent)]
+    Select(SelectError),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error("`{0}` of the service description is not UTF-8")]
+    NotUtf8(String),
+    #[error("the service description has both `{0}` and `{0}.hbs`; remove one")]
+    Both(String),
+    #[error(transparent)]
+    Template(#[from] handlebars::TemplateError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
+}
+
+impl From<SelectError> for DescriptionError {
+    fn from(error: SelectError) -> Self {
+        match error {
+            SelectError::NotFound => Self::NotFound,
+            other => Self::Select(other),
+        }
+    }
+}
+
+/// Selects, packs, renders and reads the description of a service.
+pub fn prepare(request: &DescriptionRequest<'_>) -> Result<Prepared, DescriptionError> {
+    let services = &request.config.services;
+    let selection = select::select(services, request.stage, request.credential, request.service)?;
+    let mut files = selection.files;
+    let service_name = services.yaml_filename.as_str();
+    let update_name = services.yaml_filename_update.as_str();
+    let service = take(&mut files, service_name)?.ok_or(DescriptionError::NotFound)?;
+    let update = take(&mut files, update_name)?;
+    let input = input::pack(selection.input, request.stage, request.credential.as_str())?;
+
+    let renderer = Renderer { replacements: render::Replacements::new(request, input.clone()), request, input };
+    let service_text = renderer.render(&service)?;
+    let update_text = update.as_ref().map(|file| renderer.render(file)).transpose()?;
+    let mut manifests = manifest::parse(&service_text, &service.name)?;
+    workload::mark(
+        &mut manifests,
+        &format!("{}{}", services.deployment_main_name_prefix, request.id),
+        &services.container_main_name,
+    )?;
+    manifests.sort_by_key(Manifest::wave);
+    let update_manifests = match (&update_text, &update) {
+        (Some(text), Some(file)) => Some(manifest::parse(text, &file.name)?),
+        _ => None,
+    };
+    Ok(Prepared { manifests, update_manifests, service_text, update_text, files })
+}
+
+/// The file or its `.hbs`, whichever there is.
+fn take(files: &mut Vec<DescriptionFile>, name: &str) -> Result<Option<DescriptionFile>, DescriptionError> {
+    let template = format!("{name}.hbs");
+    let mut remove = |name: &str| {
+        let index = files.iter().position(|file| file.name == name)?;
+        Some(files.remove(index))
+    };
+    match (remove(name), remove(&template)) {
+        (Some(_), Some(_)) => Err(DescriptionError::Both(name.to_owned())),
+        (plain, template) => Ok(plain.or(template)),
+    }
+}
+
+struct Renderer<'a> {
+    request: &'a DescriptionRequest<'a>,
+    replacements: render::Replacements<'a>,
+    input: String,
+}
+
+impl Renderer<'_> {
+    fn render(&self, file: &DescriptionFile) -> Result<String, DescriptionError> {
+        let text = std::str::from_utf8(&file.bytes).map_err(|_| DescriptionError::NotUtf8(file.name.clone()))?;
+        if file.name.ends_with(".hbs") {
+            let context = handlebars::context(self.request, &self.replacements, &self.input);
+            Ok(handlebars::render(&file.name, text, &context)?)
+        } else {
+            Ok(self.replacements.apply(text))
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Which files of a description count for a stage and a credential, read into memory.
+//!
+//! Symbolic links are followed as long as they stay within the descriptions of the credential. Nothing is kept from
+//! one request to the next.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::config::Services;
+use crate::domain::{Credential, ServiceName};
+
+/// More files and folders than any description needs.
+const MOST_ENTRIES: usize = 10_000;
+const DEEPEST: usize = 32;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    #[error("Couldn't find service yaml file.")]
+    NotFound,
+    #[error("failed to read `{name}` of the service description")]
+    Read { name: String, source: io::Error },
+    #[error("`{0}` of the service description is a link that leads out of the descriptions")]
+    LeadsOut(String),
+    #[error("`{0}` of the service description is neither a file nor a folder")]
+    Special(String),
+    #[error("the name of a file in `{0}` of the service description is not UTF-8")]
+    NotUtf8(String),
+    #[error(
+        "the service description is larger than services.max_description_bytes ({limit} bytes); \
+         a ConfigMap, which takes the packed input, holds 1 MiB at most"
+    )]
+    TooLarge { limit: u64 },
+    #[error("the service description has more than {MOST_ENTRIES} files and folders")]
+    TooMany,
+    #[error("the folders of the service description are nested more than {DEEPEST} deep")]
+    TooDeep,
+}
+
+/// A file or folder by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    /// Permission bits.
+    pub mode: u32,
+    pub content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    File(Vec<u8>),
+    Folder(Vec<Entry>),
+}
+
+/// A file next to service.yaml.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescriptionFile {
+    pub name: String,
+    /// Permission bits.
+    pub mode: u32,
+    pub bytes: Vec<u8>,
+}
+
+/// What counts, sorted by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    pub files: Vec<DescriptionFile>,
+    /// The folder `services.input_dir`, where there is one.
+    pub input: Option<Entry>,
+}
+
+/// Reads what counts for this stage and credential. The folder is that of the mapped credential; what is skipped goes by the real one.
+pub fn select(
+    services: &Services,
+    stage: Option<&str>,
+    credential: &Credential,
+    service: &ServiceName,
+) -> Result<Selection, SelectError> {
+    let folder = services.credential_mapping.get(credential.as_str()).map_or(credential.as_str(), |it| it.as_str());
+    let existing = |path: PathBuf| {
+        path.canonicalize().map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SelectError::NotFound,
+            _ => SelectError::Read { name: service.to_string(), source },
+        })
+    };
+    let root = existing(services.descriptions.join(folder))?;
+    let description = existing(root.join(service.as_str()))?;
+    if !description.is_dir() {
+        return Err(SelectError::NotFound);
+    }
+    if !description.starts_with(&root) {
+        return Err(SelectError::LeadsOut(service.to_string()));
+    }
+    let mut reader = Reader {
+        root,
+        services,
+        skipped_prefixes: skipped_prefixes(services, stage, credential.as_str()),
+        bytes_left: services.max_description_bytes,
+        entries_left: MOST_ENTRIES,
+    };
+    let mut selection = Selection { files: Vec::new(), input: None };
+    for (name, path) in reader.list(&description, "")? {
+        let is_input = name == services.input_dir.as_str();
+        let metadata = fs::metadata(&path).map_err(|source| SelectError::Read { name: name.clone(), source })?;
+        // Folders beside the input are nobody's business.
+        if metadata.is_dir() && !is_input {
+            continue;
+        }
+        let Entry { name, mode, content } = reader.read(name.clone(), &path, &name, 0)?;
+        match content {
+            Content::File(bytes) => selection.files.push(DescriptionFile { name, mode, bytes }),
+            folder @ Content::Folder(_) => selection.input = Some(Entry { name, mode, content: folder }),
+        }
+    }
+    Ok(selection)
+}
+
+/// With a stage `<other stage>_` and `<stage>_<other credential>_`, and always `<other credential>_`.
+fn skipped_prefixes(services: &Services, stage: Option<&str>, credential: &str) -> Vec<String> {
+    let others = services.skip.credential.iter().filter(|it| *it != credential);
+    let mut prefixes: Vec<String> = others.clone().map(|other| format!("{other}_")).collect();
+    if let Some(stage) = stage {
+        prefixes.extend(services.skip.stage.iter().filter(|it| *it != stage).map(|other| format!("{other}_")));
+        prefixes.extend(others.map(|other| format!("{stage}_{other}_")));
+    }
+    prefixes
+}
+
+struct Reader<'a> {
+    root: PathBuf,
+    services: &'a Services,
+    skipped_prefixes: Vec<String>,
+    bytes_left: u64,
+    entries_left: usize,
+}
+
+impl Reader<'_> {
+    /// The names in a folder that count, sorted, with their paths after links; `shown` is what messages call it.
+    fn list(&mut self, folder: &Path, shown: &str) -> Result<Vec<(String, PathBuf)>, SelectError> {
+        let failed = |source| SelectError::Read { name: shown.to_owned(), source };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().into_string().map_err(|_| SelectError::NotUtf8(shown.to_owned()))?;
+            if !self.counts(&name) {
+                continue;
+            }
+            self.entries_left = self.entries_left.checked_sub(1).ok_or(SelectError::TooMany)?;
+            let below = if shown.is_empty() { name.clone() } else { format!("{shown}/{name}") };
+            let failed = |source| SelectError::Read { name: below.clone(), source };
+            let mut path = entry.path();
+            if entry.file_type().map_err(failed)?.is_symlink() {
+                path = path.canonicalize().map_err(failed)?;
+                if !path.starts_with(&self.root) {
+                    return Err(SelectError::LeadsOut(below));
+                }
+            }
+            found.push((name, path));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn counts(&self, name: &str) -> bool {
+        // A kubelet keeps the data of a mounted ConfigMap in `..data`, to which the names are links.
+        !name.starts_with("..")
+            && !self.services.descriptions_ignore_files.iter().any(|pattern| pattern.matches(name))
+            && !self.skipped_prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
+    }
+
+    /// The path is no link.
+    fn read(&mut self, name: String, path: &Path, shown: &str, depth: usize) -> Result<Entry, SelectError> {
+        if depth > DEEPEST {
+            return Err(SelectError::TooDeep);
+        }
+        let failed = |source| SelectError::Read { name: shown.to_owned(), source };
+        let metadata = fs::symlink_metadata(path).map_err(failed)?;
+        let content = if metadata.is_dir() {
+            let mut entries = Vec::new();
+            for (name, path) in self.list(path, shown)? {
+                let shown = format!("{shown}/{name}");
+                entries.push(self.read(name, &path, &shown, depth + 1)?);
+            }
+            Content::Folder(entries)
+        } else if metadata.is_file() {
+            let too_large = SelectError::TooLarge { limit: self.services.max_description_bytes };
+            let mut bytes = Vec::new();
+            let file = File::open(path).map_err(failed)?;
+            file.take(self.bytes_left + 1).read_to_end(&mut bytes).map_err(failed)?;
+            self.bytes_left = self.bytes_left.checked_sub(bytes.len() as u64).ok_or(too_large)?;
+            Content::File(bytes)
+        } else {
+            return Err(SelectError::Special(shown.to_owned()));
+        };
+        Ok(Entry { name, mode: permission_bits(&metadata), content })
+    }
+}
+
+fn permission_bits(metadata: &fs::Metadata) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o777
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::config::Config;
+
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        fn new(files: &[&str]) -> Self {
+            let tree = Self(tempfile::tempdir().unwrap());
+            for file in files {
+                tree.write(file, file);
+            }
+            tree
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+            fs::write(self.path(name), text).unwrap();
+        }
+
+        fn services(&self, more: &str) -> Services {
+            let text = format!(r#"{{"services": {{"descriptions": {:?}{more}}}}}"#, self.0.path());
+            Config::from_json(&text, "x").unwrap().config.services
+        }
+
+        fn select(&self, more: &str, stage: Option<&str>, credential: &str) -> Result<Selection, SelectError> {
+            let (credential, service) = (Credential::parse(credential).unwrap(), ServiceName::parse("S").unwrap());
+            select(&self.services(more), stage, &credential, &service)
+        }
+
+        fn names(&self, more: &str, stage: Option<&str>, credential: &str) -> Vec<String> {
+            self.select(more, stage, credential).unwrap().files.into_iter().map(|it| it.name).collect()
+        }
+    }
+
+    const SKIP: &str = r#", "skip": {"stage": ["prod", "stag"], "credential": ["hub", "other"]}"#;
+
+    #[test]
+    fn files_of_other_stages_and_credentials_are_left_out() {
+        let files = ["a", "hub_a", "other_a", "prod_a", "prod_hub_a", "prod_other_a", "stag_a", "third_a"];
+        let tree = Tree::new(&files.map(|name| format!("hub/S/{name}")).each_ref().map(String::as_str));
+        assert_eq!(tree.names(SKIP, Some("prod"), "hub"), ["a", "hub_a", "prod_a", "prod_hub_a", "third_a"]);
+        assert_eq!(
+            tree.names(SKIP, None, "hub"),
+            ["a", "hub_a", "prod_a", "prod_hub_a", "prod_other_a", "stag_a", "third_a"]
+        );
+        let mapped = format!(r#"{SKIP}, "credential_mapping": {{"other": "hub"}}"#);
+        assert_eq!(tree.names(&mapped, Some("prod"), "other"), ["a", "other_a", "prod_a", "prod_other_a", "third_a"]);
+        assert_eq!(tree.names("", Some("prod"), "hub").len(), files.len());
+    }
+
+    #[test]
+    fn what_one_hub_skips_does_not_leak_into_another_s_start() {
+        let tree = Tree::new(&["hub/S/hub_a", "hub/S/other_a"]);
+        let mapped = format!(r#"{SKIP}, "credential_mapping": {{"other": "hub"}}"#);
+        for _ in 0..2 {
+            assert_eq!(tree.names(&mapped, None, "hub"), ["hub_a"]);
+            assert_eq!(tree.names(&mapped, None, "other"), ["other_a"]);
+        }
+    }
+
+    #[test]
+    fn links_inside_are_followed_and_those_leading_out_are_refused() {
+        let tree = Tree::new(&["hub/shared/x", "hub/S/service.yaml", "secret"]);
+        symlink("../shared/x", tree.path("hub/S/link")).unwrap();
+        symlink("../shared", tree.path("hub/S/input")).unwrap();
+        let selection = tree.select("", None, "hub").unwrap();
+        assert_eq!(selection.files[0].bytes, b"hub/shared/x");
+        assert!(matches!(selection.input.unwrap().content, Content::Folder(it) if it[0].name == "x"));
+
+        symlink("../../secret", tree.path("hub/S/out")).unwrap();
+        let error = tree.select("", None, "hub").unwrap_err();
+        assert_eq!(error.to_string(), "`out` of the service description is a link that leads out of the descriptions");
+        fs::remove_file(tree.path("hub/S/out")).unwrap();
+        symlink("../../..", tree.path("hub/shared/up")).unwrap();
+        assert!(matches!(tree.select("", None, "hub"), Err(SelectError::LeadsOut(name)) if name == "input/up"));
+    }
+
+    #[test]
+    fn a_loop_of_links_ends() {
+        let tree = Tree::new(&["hub/S/input/x"]);
+        symlink("..", tree.path("hub/S/input/again")).unwrap();
+        assert!(matches!(tree.select("", None, "hub"), Err(SelectError::TooDeep | SelectError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_found_and_makes_nothing() {
+        let tree = Tree::new(&["hub/file", "other/S/x"]);
+        for credential in ["hub", "nobody"] {
+            let error = tree.select("", None, credential).unwrap_err();
+            assert_eq!(error.to_string(), "Couldn't find service yaml file.");
+        }
+        assert!(!tree.path("hub/S").exists() && !tree.path("nobody").exists());
+    }
+
+    #[test]
+    fn a_description_is_bounded() {
+        let tree = Tree::new(&["hub/S/input/a", "hub/S/b"]);
+        let limit = r#", "max_description_bytes": 20"#;
+        let error = tree.select(r#", "max_description_bytes": 19"#, None, "hub").unwrap_err().to_string();
+        assert!(error.contains("services.max_description_bytes (19 bytes)") && error.contains("1 MiB"), "{error}");
+        assert!(tree.select(limit, None, "hub").is_ok());
+    }
+
+    #[test]
+    fn a_mounted_config_map_is_read_by_its_names() {
+        let tree = Tree::new(&["hub/S/..2026_01/service.yaml"]);
+        symlink("..2026_01", tree.path("hub/S/..data")).unwrap();
+        symlink("..data/service.yaml", tree.path("hub/S/service.yaml")).unwrap();
+        assert_eq!(tree.names("", None, "hub"), ["service.yaml"]);
+    }
+}

@@ -1,0 +1,128 @@
+//! A real PostgreSQL server for tests, from Debian's package, on a socket in a folder of its own.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio_postgres::NoTls;
+
+use super::{DatabaseUrl, TestDatabase};
+
+pub struct PostgresServer {
+    folder: TempDir,
+    programs: PathBuf,
+    /// Options of `postgres` beside the usual ones.
+    options: Vec<String>,
+    process: Child,
+}
+
+impl PostgresServer {
+    pub async fn start() -> Self {
+        Self::start_with(Vec::new(), |_| {}).await
+    }
+
+    /// `prepare` gets the data folder before the server starts.
+    pub async fn start_with(options: Vec<String>, prepare: impl FnOnce(&Path)) -> Self {
+        let programs = programs();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let data = folder.path().join("data");
+        let made = unprivileged(&programs.join("initdb"))
+            .args(["--no-sync", "--auth=trust", "--username=k8smgr", "--encoding=UTF8", "--locale=C", "-D"])
+            .arg(&data)
+            .current_dir("/")
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        prepare(&data);
+        let process = serve(&programs, folder.path(), &options);
+        let server = Self { folder, programs, options, process };
+        server.wait().await;
+        server
+    }
+
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.process = serve(&self.programs, self.folder.path(), &self.options);
+        self.wait().await;
+    }
+
+    /// An immediate shutdown: nobody's connection survives it.
+    pub fn kill(&mut self) {
+        let _ = Command::new("kill").arg("-QUIT").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres:///{database}?user=k8smgr&host={}", self.folder.path().display())
+    }
+
+    pub async fn database(&self, name: &str) -> TestDatabase {
+        // PostgreSQL cuts names at 63 characters.
+        let name = &name[..name.len().min(60)];
+        self.execute(&format!("CREATE DATABASE {name}")).await;
+        TestDatabase { url: self.url(name).parse::<DatabaseUrl>().unwrap(), _folder: None }
+    }
+
+    pub async fn execute(&self, sql: &str) {
+        let (client, connection) = tokio_postgres::connect(&self.url("postgres"), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(sql).await.unwrap();
+    }
+
+    async fn wait(&self) {
+        for _ in 0..600 {
+            if tokio_postgres::connect(&self.url("postgres"), NoTls).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        panic!("the PostgreSQL server does not answer: {log}");
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn programs() -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let found = versions.map(|it| it.path().join("bin")).filter(|it| it.join("initdb").exists()).max();
+    found.expect("no /usr/lib/postgresql/*/bin/initdb: these tests need Debian's package `postgresql`")
+}
+
+fn serve(programs: &Path, folder: &Path, options: &[String]) -> Child {
+    let log = std::fs::File::options().append(true).create(true).open(folder.join("log")).unwrap();
+    unprivileged(&programs.join("postgres"))
+        .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c"])
+        .arg(format!("unix_socket_directories={}", folder.display()))
+        .args(options)
+        .arg("-D")
+        .arg(folder.join("data"))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// PostgreSQL refuses to run as root. Whatever becomes of the test, the server ends with it.
+fn unprivileged(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    if is_root() {
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+    }
+    command.arg("--pdeathsig=QUIT").arg("--").arg(program);
+    command
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}

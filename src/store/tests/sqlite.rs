@@ -1,0 +1,93 @@
+//! What is SQLite's own: the file, its folder and modes, damage, a lock held by somebody else.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
+
+use super::*;
+
+async fn error_of(path: &Path) -> StoreError {
+    Store::connect(&DatabaseUrl::sqlite(path).unwrap()).await.err().unwrap()
+}
+
+#[tokio::test]
+async fn folder_and_file_are_made_for_us_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("var/lib/k8smgr.sqlite3");
+    let store = Store::connect(&DatabaseUrl::sqlite(&path).unwrap()).await.unwrap();
+    store.create_user(&new_user("hub")).await.unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    for name in ["k8smgr.sqlite3", "k8smgr.sqlite3-wal", "k8smgr.sqlite3-shm"] {
+        assert_eq!(mode(&path.with_file_name(name)), 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let error = error_of(&folder.path().join("file/k8smgr.sqlite3")).await;
+    assert!(matches!(&error, StoreError::Create { path, .. } if path.ends_with("file/k8smgr.sqlite3")), "{error:?}");
+    let error = error_of(&folder.path().join("file/folder/k8smgr.sqlite3")).await;
+    assert!(matches!(&error, StoreError::Create { path, .. } if path.ends_with("file/folder")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    let text = "not a database, ".repeat(100);
+    std::fs::write(&path, &text).unwrap();
+    let error = error_of(&path).await;
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    assert!(error.to_string().contains("put a backup in its place"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("k8smgr.sqlite3");
+    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    connection.batch_execute("CREATE TABLE t (x TEXT); CREATE INDEX i ON t (x);").unwrap();
+    connection
+        .batch_execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO t SELECT 'row ' || i FROM n")
+        .unwrap();
+    drop(connection);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8192].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let error = error_of(&path).await;
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_writer_waits_for_another_process() {
+    let database = TestDatabase::sqlite();
+    let store = database.connect().await;
+    let path = database.url.to_string().replace("sqlite://", "");
+    let mut other = SqliteConnection::establish(&path).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.create_user(&new_user("hub")).await }
+    });
+    // Readers are not held up by it.
+    assert_eq!(store.users().await.unwrap(), []);
+    assert!(!waiting.is_finished());
+    other.batch_execute("COMMIT").unwrap();
+    assert!(waiting.await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn a_reader_cannot_write() {
+    let database = TestDatabase::sqlite();
+    let store = database.connect().await;
+    let written =
+        query!(store.read, |connection| diesel::sql_query("DELETE FROM users").execute(connection)).unwrap_err();
+    assert!(format!("{written:?}").contains("readonly"), "{written:?}");
+}
