@@ -112,6 +112,32 @@ impl TestCluster {
         self.api("Pod").patch_status(pod, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
+    /// An event about a pod, at this very moment.
+    pub async fn add_event(&self, pod: &str, name: &str, event_type: &str, reason: &str, message: &str) {
+        let object = self.get("Pod", pod).await.expect("the pod of the event");
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let event = json!({
+            "apiVersion": "v1", "kind": "Event",
+            "metadata": {"name": format!("{pod}.{name}"), "namespace": self.namespace},
+            "involvedObject": {
+                "apiVersion": "v1", "kind": "Pod", "namespace": self.namespace, "name": pod,
+                "uid": object["metadata"]["uid"],
+            },
+            "type": event_type, "reason": reason, "message": message, "count": 1,
+            "firstTimestamp": now, "lastTimestamp": now, "source": {"component": "test"},
+        });
+        self.events().create(&PostParams::default(), &serde_json::from_value(event).unwrap()).await.unwrap();
+    }
+
+    /// Forgets the events about a pod, as a cluster does after an hour.
+    pub async fn delete_events(&self, pod: &str) {
+        let about = ListParams::default().fields(&format!("involvedObject.name={pod}"));
+        for event in self.events().list(&about).await.unwrap() {
+            let name = event.metadata.name.unwrap();
+            let _ = self.events().delete(&name, &DeleteParams::default()).await;
+        }
+    }
+
     /// Everything in the namespace that a cluster does not make by itself, in the order of kind and name.
     pub async fn objects(&self) -> Vec<Value> {
         let mut found = Vec::new();

@@ -1,5 +1,7 @@
 //! An answer against its record: status, headers, body with the order of its keys; then what was seen afterwards.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::app::TestApp;
@@ -7,8 +9,11 @@ use super::cluster::{NAMESPACE, comparable, name_of};
 use super::folders;
 use super::json::Json;
 use super::records::Record;
+use super::wait::eventually;
 use super::wire::Answer;
 
+/// What a cluster may take to get somewhere.
+const COMING: Duration = Duration::from_secs(20);
 const HEADERS: [&str; 3] = ["content-type", "allow", "www-authenticate"];
 
 impl TestApp {
@@ -16,6 +21,25 @@ impl TestApp {
     pub async fn same(&self, record: &Record) -> Answer {
         assert!(record.is_same(), "{}: the records say that we differ", record.id);
         let answer = self.send(&record.request()).await;
+        assert_same(record, &answer);
+        answer
+    }
+
+    /// Asks again until the answer is the recorded one.
+    pub async fn comes_to_same(&self, record: &Record) -> Answer {
+        assert!(record.is_same(), "{}: the records say that we differ", record.id);
+        let recorded = comparable_recorded(record.get("response").expect("a response").member("body"));
+        let seen = std::cell::RefCell::new(String::new());
+        let matching = async {
+            eventually(&format!("{} answers as recorded", record.id), async || {
+                let answer = self.send(&record.request()).await;
+                seen.replace(comparable_body(&answer));
+                (*seen.borrow() == recorded).then_some(answer)
+            })
+            .await
+        };
+        let answer = tokio::time::timeout(COMING, matching).await;
+        let answer = answer.unwrap_or_else(|_| panic!("{}: {} is not {recorded}", record.id, seen.borrow()));
         assert_same(record, &answer);
         answer
     }
