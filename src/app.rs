@@ -1,6 +1,5 @@
 //! The composition root: the only place that wires the rooms together, and the order in which they start and end.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,8 +86,7 @@ impl App {
 
 async fn create_users(store: &Store, config: &Config, environment: &Environment) -> anyhow::Result<()> {
     let superuser = environment.superuser_password.clone();
-    let create_user: BTreeMap<_, _> = config.startup.create_user.clone();
-    create_startup_users(store, superuser, &create_user, |name| environment.user_password(name).cloned())
+    create_startup_users(store, superuser, &config.startup.create_user, |name| environment.user_password(name).cloned())
         .await
         .context("failed to create the users of startup.create_user")
 }

@@ -28,7 +28,7 @@ use crate::store::{Store, StoreError, User};
 
 pub use memory::REMEMBERED_FOR;
 pub use passwords::{PasswordError, hash_password};
-pub use startup::{StartupUsersError, create_startup_users, password_variable};
+pub use startup::{StartupUsersError, create_startup_users};
 pub use tokens::{TokenError, imported_token, new_token, token_hash};
 
 use header::Claim;

@@ -56,7 +56,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
 }
 
 /// A file that was named must be there; `config.json` beside us is taken where it is.
-fn load_config(named: Option<&Path>, environment: &Environment) -> anyhow::Result<Config> {
+pub(super) fn load_config(named: Option<&Path>, environment: &Environment) -> anyhow::Result<Config> {
     let default = Path::new("config.json");
     let path = match named.or(environment.config_path.as_deref()) {
         Some(path) => path,

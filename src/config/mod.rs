@@ -91,14 +91,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The request headers that a service gets as well: header and key in the Secret.
-    pub fn custom_headers(&self) -> impl Iterator<Item = (String, &str)> {
-        self.custom_headers_keys.iter().map(|(variable, key)| {
-            let header = variable.strip_prefix("HTTP_").unwrap_or(variable);
-            (header.replace('_', "-").to_ascii_lowercase(), key.as_str())
-        })
-    }
-
     /// The headline for a failure: the operator's text for `place`, else the built-in one.
     pub fn error_message<'a>(&'a self, place: &str, built_in: &'a str) -> &'a str {
         self.error_messages.get(place).map_or(built_in, String::as_str)

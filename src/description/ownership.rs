@@ -4,78 +4,78 @@
 //! Nothing secret goes into either. Selectors are never touched.
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::Manifest;
 use super::workload::pod_path;
-use crate::domain::{Credential, Json, ServerName, ServiceName, StartId};
+use crate::domain::mark::{CREDENTIAL_LABEL, MAIN_CONTAINER_ANNOTATION, MAIN_ROLE, MANAGED_BY_LABEL, ROLE_LABEL};
+use crate::domain::{Credential, Json, Mark, NewService, ServerName, ServiceName, ServiceRecord, StartId};
 
-pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-pub const MANAGER: &str = "k8smgr";
-pub const INSTALLATION: &str = "k8smgr.io/installation";
-pub const CREDENTIAL: &str = "k8smgr.io/credential";
-pub const SERVER: &str = "k8smgr.io/server";
-pub const START: &str = "k8smgr.io/start";
-/// Selects everything of one start.
-pub const SERVICE: &str = "k8smgr.io/service";
-/// On the pods that count: `main`.
-pub const ROLE: &str = "k8smgr.io/role";
-pub const KEEP: &str = "k8smgr.io/keep";
-pub const SERVER_NAME: &str = "k8smgr.io/server-name";
-pub const START_ID: &str = "k8smgr.io/start-id";
-pub const SERVICE_NAME: &str = "k8smgr.io/service-name";
-pub const USER_OPTIONS: &str = "k8smgr.io/user-options";
-pub const USER_ID: &str = "k8smgr.io/user-id";
+/// The credential's full name stands under the label's key.
+const CREDENTIAL: &str = CREDENTIAL_LABEL;
+const SERVER_NAME: &str = "k8smgr.io/server-name";
+const START_ID: &str = "k8smgr.io/start-id";
+const SERVICE_NAME: &str = "k8smgr.io/service-name";
+const USER_OPTIONS: &str = "k8smgr.io/user-options";
+const USER_ID: &str = "k8smgr.io/user-id";
 
 /// Kubernetes takes 256 KiB of annotations; longer user_options are left out.
 const LONGEST_USER_OPTIONS: usize = 128 * 1024;
 
 /// Whose an object is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Ownership<'a> {
-    pub installation: &'a str,
+    pub mark: &'a Mark,
     pub credential: &'a Credential,
     pub server_name: &'a ServerName,
     pub start_id: &'a StartId,
     pub service: &'a ServiceName,
     pub user_id: i64,
     pub user_options: &'a Json,
+    /// The container that says whether the service runs.
+    pub main_container: &'a str,
 }
 
-/// What a label says for a name of any length: the beginning of its SHA-256.
-pub fn label_hash(name: &str) -> String {
-    Sha256::digest(name.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-}
+type Entries = Vec<(&'static str, String)>;
 
-/// The value of the label `k8smgr.io/service`.
-pub fn service_hash(credential: &Credential, server_name: &ServerName, start_id: &StartId) -> String {
-    // No name holds a slash.
-    label_hash(&format!("{credential}/{server_name}/{start_id}"))
-}
+impl<'a> Ownership<'a> {
+    pub fn of_start(new: &'a NewService, mark: &'a Mark, main_container: &'a str) -> Self {
+        Self {
+            mark,
+            credential: &new.credential,
+            server_name: &new.server_name,
+            start_id: &new.start_id,
+            service: &new.service,
+            user_id: new.jhub_user_id,
+            user_options: &new.user_options,
+            main_container,
+        }
+    }
 
-impl Ownership<'_> {
+    pub fn of_record(record: &'a ServiceRecord, mark: &'a Mark, main_container: &'a str) -> Self {
+        Self {
+            mark,
+            credential: &record.credential,
+            server_name: &record.server_name,
+            start_id: &record.start_id,
+            service: &record.service,
+            user_id: record.jhub_user_id,
+            user_options: &record.user_options,
+            main_container,
+        }
+    }
+
     /// The labels of everything that ends with the service.
-    pub fn labels(&self) -> Vec<(&'static str, String)> {
-        let mut labels = self.kept_labels();
-        labels.extend([
-            (SERVER, label_hash(self.server_name.as_str())),
-            (START, label_hash(self.start_id.as_str())),
-            (SERVICE, service_hash(self.credential, self.server_name, self.start_id)),
-        ]);
-        labels
+    fn labels(&self) -> Entries {
+        self.mark.labels().map(|(label, value)| (label, value.to_owned())).into()
     }
 
     /// The labels of what outlives the service: it belongs to the credential and to no start.
-    fn kept_labels(&self) -> Vec<(&'static str, String)> {
-        vec![
-            (MANAGED_BY, MANAGER.to_owned()),
-            (INSTALLATION, self.installation.to_owned()),
-            (CREDENTIAL, label_hash(self.credential.as_str())),
-        ]
+    fn kept_labels(&self) -> Entries {
+        self.mark.credential_labels().map(|(label, value)| (label, value.to_owned())).into()
     }
 
     /// The full names, and what is needed to make a record anew.
-    pub fn annotations(&self) -> Vec<(&'static str, String)> {
+    fn annotations(&self) -> Entries {
         let mut annotations = vec![
             (CREDENTIAL, self.credential.to_string()),
             (SERVER_NAME, self.server_name.to_string()),
@@ -99,10 +99,12 @@ impl Ownership<'_> {
         }
         set(&mut manifest.object, "labels", self.labels());
         set(&mut manifest.object, "annotations", self.annotations());
-        let role = manifest.counts.then(|| (ROLE, "main".to_owned()));
+        let role = manifest.counts.then(|| (ROLE_LABEL, MAIN_ROLE.to_owned()));
+        let main = manifest.counts.then(|| (MAIN_CONTAINER_ANNOTATION, self.main_container.to_owned()));
         let path = pod_path(&manifest.object);
         if let Some(pod) = path.and_then(|path| manifest.object.pointer_mut(path)) {
             set(pod, "labels", self.labels().into_iter().chain(role).collect());
+            set(pod, "annotations", main.into_iter().collect());
         }
         if let Some(job) = manifest.object.pointer_mut("/spec/jobTemplate").filter(|it| it.is_object()) {
             set(job, "labels", self.labels());
@@ -131,7 +133,10 @@ pub fn set_owner(manifest: &mut Manifest, secret_name: &str, secret_uid: &str) {
 }
 
 /// Puts labels or annotations on an object's metadata. Those of the admin stay, but for those that are ours.
-fn set(object: &mut Value, key: &str, entries: Vec<(&'static str, String)>) {
+fn set(object: &mut Value, key: &str, entries: Entries) {
+    if entries.is_empty() {
+        return;
+    }
     let Some(metadata) = member(object, "metadata") else { return };
     let slot = metadata.entry(key).or_insert(Value::Null);
     if slot.is_null() {
@@ -140,7 +145,7 @@ fn set(object: &mut Value, key: &str, entries: Vec<(&'static str, String)>) {
     // Anything else the API server refuses, with better words than we have.
     let Value::Object(members) = slot else { return };
     for (name, value) in entries {
-        if name == MANAGED_BY && members.contains_key(MANAGED_BY) {
+        if name == MANAGED_BY_LABEL && members.contains_key(MANAGED_BY_LABEL) {
             continue;
         }
         members.insert(name.to_owned(), Value::String(value));
@@ -159,19 +164,27 @@ fn member<'a>(object: &'a mut Value, key: &str) -> Option<&'a mut Map<String, Va
 mod tests {
     use super::super::manifest::parse;
     use super::*;
+    use crate::domain::mark::{INSTALLATION_LABEL, SERVER_LABEL, SERVICE_LABEL};
+
+    fn mark() -> Mark {
+        let (credential, server_name) = (Credential::parse("hub").unwrap(), ServerName::parse("My Lab").unwrap());
+        Mark::new("i1", &credential, &server_name, &StartId::parse("s1").unwrap())
+    }
 
     fn marked(text: &str, counts: bool) -> Manifest {
         let (credential, server_name) = (Credential::parse("hub").unwrap(), ServerName::parse("My Lab").unwrap());
         let (start_id, service) = (StartId::parse("s1").unwrap(), ServiceName::parse("A/B").unwrap());
         let user_options = Json::parse(br#"{"service":"A/B","n":1.0}"#).unwrap();
+        let mark = Mark::new("i1", &credential, &server_name, &start_id);
         let ownership = Ownership {
-            installation: "i1",
+            mark: &mark,
             credential: &credential,
             server_name: &server_name,
             start_id: &start_id,
             service: &service,
             user_id: 7,
             user_options: &user_options,
+            main_container: "main",
         };
         let mut manifest = parse(text, "x").unwrap().remove(0);
         manifest.counts = counts;
@@ -187,13 +200,13 @@ mod tests {
         assert_eq!(object["spec"]["selector"], json!({"matchLabels": {"own": "x"}}));
         for pointer in ["", "/spec/template", "/spec/volumeClaimTemplates/0"] {
             let labels = &object.pointer(pointer).unwrap()["metadata"]["labels"];
-            assert_eq!(labels[INSTALLATION], "i1", "{pointer}");
-            assert_eq!(labels[SERVICE], label_hash("hub/My Lab/s1"), "{pointer}");
-            assert_eq!(labels[MANAGED_BY], "k8smgr", "{pointer}");
+            assert_eq!(labels[INSTALLATION_LABEL], "i1", "{pointer}");
+            assert_eq!(labels[SERVICE_LABEL], mark().service(), "{pointer}");
+            assert_eq!(labels[MANAGED_BY_LABEL], "k8smgr", "{pointer}");
         }
         assert_eq!(object["metadata"]["labels"]["own"], "x");
-        assert_eq!(object["spec"]["template"]["metadata"]["labels"][ROLE], "main");
-        assert_eq!(object["metadata"]["labels"].get(ROLE), None);
+        assert_eq!(object["spec"]["template"]["metadata"]["labels"][ROLE_LABEL], "main");
+        assert_eq!(object["metadata"]["labels"].get(ROLE_LABEL), None);
         assert_eq!(object["metadata"]["annotations"][SERVER_NAME], "My Lab");
         assert_eq!(object["metadata"]["annotations"][USER_OPTIONS], r#"{"service":"A/B","n":1.0}"#);
     }
@@ -202,7 +215,7 @@ mod tests {
     fn an_admin_cannot_take_our_labels_and_keeps_the_others() {
         let text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, labels: {k8smgr.io/service: fake, app.kubernetes.io/managed-by: Helm}, annotations: null}}";
         let labels = marked(text, false).object["metadata"]["labels"].clone();
-        assert_eq!((labels[SERVICE] == "fake", &labels[MANAGED_BY]), (false, &json!("Helm")));
+        assert_eq!((labels[SERVICE_LABEL] == "fake", &labels[MANAGED_BY_LABEL]), (false, &json!("Helm")));
     }
 
     #[test]
@@ -212,8 +225,8 @@ mod tests {
         let mut manifest = marked(text, false);
         set_owner(&mut manifest, "secret", "uid");
         let metadata = &manifest.object["metadata"];
-        assert_eq!((metadata["labels"].get(SERVICE), metadata["labels"].get(SERVER)), (None, None));
-        assert_eq!(metadata["labels"][CREDENTIAL], label_hash("hub"));
+        assert_eq!((metadata["labels"].get(SERVICE_LABEL), metadata["labels"].get(SERVER_LABEL)), (None, None));
+        assert_eq!(metadata["labels"][CREDENTIAL_LABEL], mark().labels()[2].1);
         assert_eq!(metadata.get("ownerReferences"), None);
     }
 
@@ -222,16 +235,10 @@ mod tests {
         let text = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: main}]}}";
         let mut manifest = marked(text, true);
         set_owner(&mut manifest, "secret", "uid-1");
-        assert_eq!(manifest.object["metadata"]["labels"][ROLE], "main");
+        assert_eq!(manifest.object["metadata"]["labels"][ROLE_LABEL], "main");
         assert_eq!(
             manifest.object["metadata"]["ownerReferences"],
             json!([{"apiVersion": "v1", "kind": "Secret", "name": "secret", "uid": "uid-1"}])
         );
-    }
-
-    #[test]
-    fn label_values_fit_whatever_the_name() {
-        let hash = label_hash(&"ü".repeat(255));
-        assert!(hash.len() == 32 && hash.chars().all(|c| c.is_ascii_hexdigit()));
     }
 }

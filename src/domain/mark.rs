@@ -63,6 +63,12 @@ impl Mark {
         ]
     }
 
+    /// The labels of what outlives a start: it belongs to the hub.
+    pub fn credential_labels(&self) -> [(&'static str, &str); 3] {
+        let [managed_by, installation, credential, ..] = self.labels();
+        [managed_by, installation, credential]
+    }
+
     /// Whether an object with these labels was made by this very start.
     pub fn is_on(&self, labels: &BTreeMap<String, String>) -> bool {
         let has = |label: &str, value: &str| labels.get(label).is_some_and(|it| it == value);
@@ -81,6 +87,20 @@ impl Mark {
     }
 }
 
+/// The beginning of the SHA-256: it fits a label whatever the name.
 fn short_hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_fit_whatever_the_names() {
+        let credential = Credential::parse(&"ü".repeat(150)).unwrap();
+        let (server_name, start_id) = (ServerName::parse(&"ü".repeat(255)).unwrap(), StartId::parse("s 1").unwrap());
+        let mark = Mark::new("i1", &credential, &server_name, &start_id);
+        assert!(mark.labels().iter().all(|(_, value)| value.len() <= 63 && value.is_ascii()));
+    }
 }

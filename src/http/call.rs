@@ -48,16 +48,14 @@ impl Call {
 
 /// Takes the request apart. Never rejects.
 pub fn call() -> impl Filter<Extract = (Call,), Error = warp::Rejection> + Clone {
-    warp::method()
-        .and(warp::header::headers_cloned())
-        .and(warp::ext::optional::<Peer>())
-        .and(warp::body::stream())
-        .map(|method, headers, peer: Option<Peer>, body: _| Call {
+    warp::method().and(warp::header::headers_cloned()).and(warp::ext::optional::<Peer>()).and(warp::body::stream()).map(
+        |method, headers, peer: Option<Peer>, body: _| Call {
             method,
             headers,
             address: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address.ip()),
             body: boxed(body),
-        })
+        },
+    )
 }
 
 fn boxed<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static) -> Body {

@@ -16,7 +16,9 @@ pub enum ApiError {
     NotFound,
     MethodNotAllowed(Method),
     UnsupportedMediaType(String),
-    BodyTooLarge { limit: usize },
+    BodyTooLarge {
+        limit: usize,
+    },
     BodyBrokeOff,
     JsonParse(String),
     /// One text: the body is not what it should be.
@@ -26,7 +28,10 @@ pub enum ApiError {
     /// Wrong values: field and text, several in one object.
     WrongFields(Vec<(&'static str, String)>),
     /// A failure inside: the headline for the user, the reason for the admin.
-    Failed { error: String, detailed_error: String },
+    Failed {
+        error: String,
+        detailed_error: String,
+    },
     TooSlow,
     Internal,
 }
@@ -61,9 +66,7 @@ impl ApiError {
             ApiError::Forbidden => detail("You do not have permission to perform this action.".to_owned()),
             ApiError::NotFound => detail("Not found.".to_owned()),
             ApiError::MethodNotAllowed(method) => detail(format!("Method \"{method}\" not allowed.")),
-            ApiError::UnsupportedMediaType(given) => {
-                detail(format!("Unsupported media type \"{given}\" in request."))
-            }
+            ApiError::UnsupportedMediaType(given) => detail(format!("Unsupported media type \"{given}\" in request.")),
             ApiError::BodyTooLarge { limit } => detail(format!("The body is larger than {limit} bytes.")),
             ApiError::BodyBrokeOff => detail("The body broke off.".to_owned()),
             ApiError::JsonParse(reason) => detail(format!("JSON parse error - {reason}")),
@@ -77,9 +80,7 @@ impl ApiError {
                 return format!("{{\"error\":{},\"detailed_error\":{}}}", json!(error), json!(detailed_error));
             }
             ApiError::TooSlow => detail("The request took too long; try again.".to_owned()),
-            ApiError::Internal => {
-                detail("Something failed inside K8s Manager; its log says what.".to_owned())
-            }
+            ApiError::Internal => detail("Something failed inside K8s Manager; its log says what.".to_owned()),
         };
         body.to_string()
     }

@@ -7,13 +7,11 @@ use uuid::Uuid;
 
 use super::{ApiError, Call};
 use crate::config::Config;
-use crate::description::Certs;
-use crate::domain::{Credential, Json, NameError, ServerName, ServiceName, StartId};
+use crate::description::environment::{certs_data, secret_data};
+use crate::domain::{Credential, Json, NameError, ObjectId, ServerName, ServiceName, StartId};
 use crate::services::StartRequest;
 
 const NAME_HEADER: &str = "uuidcode";
-/// A Secret's key.
-const LONGEST_ENV_NAME: usize = 253;
 
 pub async fn start_request(
     credential: &Credential,
@@ -39,22 +37,21 @@ pub async fn start_request(
     if user_options.has_infinity() || env.has_infinity() {
         wrong.push(("user_options", "Value must be valid JSON.".to_owned()));
     }
-    let certs = certs(body.get("certs"));
+    let certs = certs_data(body.get("certs")).map_err(|error| error.to_string());
     note("certs", &certs, &mut wrong);
     let (Ok(server_name), Ok(start_id), Ok(jhub_user_id), Ok(service), Ok(certs), []) =
         (name, start_id, user_id, service, certs, wrong.as_slice())
     else {
         return Err(ApiError::WrongFields(wrong));
     };
-    check_env_names(&env)?;
+    let id = ObjectId::new(&server_name, &start_id);
+    let env = secret_data(config, &env, &headers(call), &server_name, &id)
+        .map_err(|error| ApiError::WrongFields(vec![("env", error.to_string())]))?;
     if !matches!(body.get("auth_state"), None | Some(Json::Object(_) | Json::Null)) {
         return Err(ApiError::WrongFields(vec![("auth_state", "Must be an object.".to_owned())]));
     }
-    let headers = custom_headers(call, config);
     let credential = credential.clone();
-    Ok(StartRequest {
-        credential, server_name, start_id, service, jhub_user_id, user_options, env, headers, certs,
-    })
+    Ok(StartRequest { credential, server_name, start_id, service, jhub_user_id, user_options, env, certs })
 }
 
 /// Reads a JSON object. No body counts as an empty one, whatever its type is said to be.
@@ -125,30 +122,8 @@ fn service(value: &Json) -> Result<ServiceName, String> {
     ServiceName::parse(text).map_err(|error: NameError| format!("service: {error}"))
 }
 
-fn certs(value: Option<&Json>) -> Result<Option<Certs>, String> {
-    let Some(value) = value else { return Ok(None) };
-    let part = |key: &str| {
-        let text = value.get(key).and_then(Json::as_str).map(str::to_owned);
-        text.ok_or_else(|| format!("{key} is missing: certs needs the texts keyfile, certfile and cafile."))
-    };
-    Ok(Some(Certs { keyfile: part("keyfile")?, certfile: part("certfile")?, cafile: part("cafile")? }))
-}
-
-/// The environment becomes a Secret, whose keys are few characters.
-fn check_env_names(env: &Json) -> Result<(), ApiError> {
-    let Json::Object(members) = env else { return Ok(()) };
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    let fits = |name: &str| !name.is_empty() && name.len() <= LONGEST_ENV_NAME && name.chars().all(is_allowed);
-    match members.iter().find(|(name, _)| !fits(name) || name == "." || name.starts_with("..")) {
-        None => Ok(()),
-        Some((name, _)) => {
-            let text = format!("{name:?} cannot be the name of a variable: use letters, digits, - . and _ only.");
-            Err(ApiError::WrongFields(vec![("env", text)]))
-        }
-    }
-}
-
-/// `access-token` and `uuidcode`, and what `custom_headers_keys` names.
-fn custom_headers(call: &Call, config: &Config) -> Vec<(String, String)> {
-    config.custom_headers().filter_map(|(header, key)| Some((key.to_owned(), call.header_text(&header)?))).collect()
+/// All headers as text: some of them become part of the environment.
+fn headers(call: &Call) -> Vec<(String, String)> {
+    let names = call.headers.keys().map(|name| name.as_str());
+    names.filter_map(|name| Some((name.to_owned(), call.header_text(name)?))).collect()
 }

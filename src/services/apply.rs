@@ -5,8 +5,10 @@ use futures::future::join_all;
 use super::plan::{Plan, Planned};
 use super::{Services, StartError};
 use crate::cluster::{ClusterError, Deadline};
-use crate::description::ownership::{self, Owner};
+use crate::description::ownership::set_owner;
 use crate::domain::{AppliedObject, Mark, ServiceRecord};
+
+const LAST_WAVE: u8 = 2;
 
 impl Services {
     /// Creates everything in order. `record.objects` holds the uid of all that was made, also when this fails.
@@ -18,13 +20,11 @@ impl Services {
         deadline: Deadline,
     ) -> Result<(), StartError> {
         let mut planned = plan.objects;
-        let mut waves: Vec<u8> = planned.iter().map(|it| it.wave).collect();
-        waves.sort_unstable();
-        waves.dedup();
-        for wave in waves {
+        for wave in 0..=LAST_WAVE {
             self.create_wave(&planned, wave, &mut record.objects, mark, deadline).await?;
-            if let Some(owner) = Owner::of(&record.objects) {
-                planned.iter_mut().for_each(|it| ownership::own(&mut it.object, it.target.namespace.as_deref(), &owner));
+            if let (0, Some(AppliedObject { name, namespace, uid: Some(uid), .. })) = (wave, record.objects.first()) {
+                let owned = planned.iter_mut().skip(1).filter(|it| it.target.namespace == *namespace);
+                owned.for_each(|it| set_owner(&mut it.manifest, name, uid));
             }
         }
         // The watches see the pods from their first state on; that they begin late harms nothing.
@@ -41,8 +41,9 @@ impl Services {
         mark: &Mark,
         deadline: Deadline,
     ) -> Result<(), ClusterError> {
-        let creations = planned.iter().zip(made).filter(|(it, _)| it.wave == wave).map(|(it, made)| async move {
-            made.uid = Some(self.cluster.create(&it.target, &it.object, mark, deadline).await?);
+        let of_wave = planned.iter().zip(made).enumerate().filter(|(index, (it, _))| it.wave(*index) == wave);
+        let creations = of_wave.map(|(_, (it, made))| async move {
+            made.uid = Some(self.cluster.create(&it.target, &it.manifest.object, mark, deadline).await?);
             Ok(())
         });
         join_all(creations).await.into_iter().collect()

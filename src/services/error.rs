@@ -1,7 +1,7 @@
 //! What a use case can fail with. The texts of `StartError` and `UpdateError` are shown to admins by the hub.
 
 use crate::cluster::ClusterError;
-use crate::description::DescriptionError;
+use crate::description::{DescriptionError, ManifestError};
 use crate::store::StoreError;
 use crate::user_homes::HomeError;
 
@@ -53,7 +53,7 @@ pub enum UpdateError {
     #[error("the service is not running")]
     NotRunning,
     #[error(transparent)]
-    Description(#[from] DescriptionError),
+    Manifest(#[from] ManifestError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error("the database failed")]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Services;
-use crate::description::RenderedFile;
+use crate::description::DescriptionFile;
 use crate::domain::ObjectId;
 
 impl Services {
@@ -14,7 +14,7 @@ impl Services {
     }
 
     /// Writes the files; a failure is told and does not fail the start.
-    pub(super) async fn write_files(&self, id: &ObjectId, files: Vec<RenderedFile>) {
+    pub(super) async fn write_files(&self, id: &ObjectId, files: Vec<DescriptionFile>) {
         let folder = self.folder(id);
         let written = tokio::task::spawn_blocking(move || write(&folder, &files)).await;
         if let Err(error) = written.unwrap_or_else(|error| Err(io::Error::other(error))) {
@@ -32,11 +32,11 @@ impl Services {
     }
 }
 
-fn write(folder: &Path, files: &[RenderedFile]) -> io::Result<()> {
+fn write(folder: &Path, files: &[DescriptionFile]) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     for file in files {
         let path = folder.join(&file.name);
-        std::fs::write(&path, &file.content)?;
+        std::fs::write(&path, &file.bytes)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(file.mode))?;
     }
     Ok(())

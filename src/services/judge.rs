@@ -105,8 +105,7 @@ impl Services {
                 let last = &events[events.len().saturating_sub(services.status_information.pod_events_no)..];
                 let wanted = |event_type: &String| last.iter().any(|event| event.event_type == *event_type);
                 let is_bad = services.pod_events_to_fail.iter().all(wanted);
-                let bad_since =
-                    is_bad.then(|| known.and_then(|known| known.bad_since).unwrap_or_else(Instant::now));
+                let bad_since = is_bad.then(|| known.and_then(|known| known.bad_since).unwrap_or_else(Instant::now));
                 self.remember(&pod.uid, bad_since);
                 bad_since
             }

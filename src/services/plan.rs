@@ -1,17 +1,19 @@
 //! From a request to everything that is going to be made. Reads the description; touches nothing.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::json;
+use uuid::Uuid;
 
 use super::{Services, Site, StartError};
 use crate::cluster::{ClusterError, Deadline};
 use crate::config::Config;
-use crate::description::{self, Certs, DescriptionRequest, Manifest, RenderedFile};
-use crate::domain::{
-    AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId,
-};
+use crate::description::names::{certs_secret_name, secret_name};
+use crate::description::{self, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared};
+use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
 
-/// A start as a hub asked for it, checked.
+/// A start as a hub asked for it, checked. No `Debug`: it holds tokens.
 #[derive(Clone)]
 pub struct StartRequest {
     pub credential: Credential,
@@ -20,26 +22,23 @@ pub struct StartRequest {
     pub service: ServiceName,
     pub jhub_user_id: i64,
     pub user_options: Json,
-    /// An object; its values become the environment of the service.
-    pub env: Json,
-    /// Headers of the request that the service gets as well: name and value.
-    pub headers: Vec<(String, String)>,
-    pub certs: Option<Certs>,
+    /// What the env Secret holds.
+    pub env: BTreeMap<String, String>,
+    /// What the certs Secret holds, where the hub sent certificates.
+    pub certs: Option<BTreeMap<String, String>>,
 }
 
 /// An object to be made: where, and its manifest.
 pub struct Planned {
     pub target: AppliedObject,
-    pub object: Value,
-    /// Objects of a lower wave are made first: others mount them.
-    pub wave: u8,
+    pub manifest: Manifest,
 }
 
 pub struct Plan {
     pub new: NewService,
     /// The owner Secret first.
     pub objects: Vec<Planned>,
-    pub files: Vec<RenderedFile>,
+    pub files: Vec<DescriptionFile>,
 }
 
 impl Services {
@@ -72,7 +71,8 @@ impl Services {
 fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, StartError> {
     let id = ObjectId::new(&request.server_name, &request.start_id);
     let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id);
-    let description_request = DescriptionRequest {
+    let env_names: Vec<String> = request.env.keys().cloned().collect();
+    let prepared = description::prepare(&DescriptionRequest {
         config,
         stage: site.stage.as_deref(),
         deployment_name: &site.deployment_name,
@@ -84,13 +84,12 @@ fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, 
         service: &request.service,
         user_id: request.jhub_user_id,
         user_options: &request.user_options,
-        env: &request.env,
-        headers: &request.headers,
-        certs: request.certs.as_ref(),
-        mark: &mark,
-    };
-    let prepared = description::prepare(&description_request)?;
-    let objects = prepared.manifests.into_iter().map(Planned::from).collect();
+        env_names: &env_names,
+    })?;
+    let owner = secret(secret_name(&id, &site.deployment_name), &site.namespace, &request.env);
+    let certs = request.certs.as_ref();
+    let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
+    let files = rendered_files(config, &prepared);
     let new = NewService {
         credential: request.credential,
         server_name: request.server_name,
@@ -104,21 +103,63 @@ fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, 
         objects: Vec::new(),
         update_manifest: prepared.update_text,
     };
-    Ok(Plan { new, objects, files: prepared.files })
+    let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
+    let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
+    let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
+    Ok(Plan { new, objects, files })
 }
 
-impl From<Manifest> for Planned {
-    fn from(manifest: Manifest) -> Self {
-        let wave = manifest.wave();
+/// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.
+fn rendered_files(config: &Config, prepared: &Prepared) -> Vec<DescriptionFile> {
+    let file = |name: &str, text: &str| DescriptionFile { name: name.to_owned(), mode: 0o644, bytes: text.into() };
+    let mut files = prepared.files.clone();
+    files.push(file(config.services.yaml_filename.as_str(), &prepared.service_text));
+    files.extend(prepared.update_text.as_ref().map(|text| file(config.services.yaml_filename_update.as_str(), text)));
+    files
+}
+
+fn secret(name: String, namespace: &str, data: &BTreeMap<String, String>) -> Manifest {
+    let object = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"name": name, "namespace": namespace},
+        "stringData": data,
+    });
+    Manifest {
+        api_version: "v1".to_owned(),
+        kind: "Secret".to_owned(),
+        namespace: Some(namespace.to_owned()),
+        name,
+        is_name_generated: false,
+        counts: false,
+        object,
+    }
+}
+
+impl Planned {
+    /// A manifest marked as ours. A name that the API server would make up is made up here: it has to be known before
+    /// the object is made, so that the object is never lost.
+    pub fn new(mut manifest: Manifest, ownership: &Ownership<'_>) -> Self {
+        if manifest.is_name_generated {
+            let random = Uuid::new_v4().simple().to_string();
+            manifest.name.push_str(&random[..5]);
+            manifest.object["metadata"]["name"] = json!(manifest.name);
+            manifest.is_name_generated = false;
+        }
+        ownership.mark(&mut manifest);
         let target = AppliedObject {
-            api_version: manifest.api_version,
-            kind: manifest.kind,
-            namespace: manifest.namespace,
-            name: manifest.name,
+            api_version: manifest.api_version.clone(),
+            kind: manifest.kind.clone(),
+            namespace: manifest.namespace.clone(),
+            name: manifest.name.clone(),
             uid: None,
-            is_workload: manifest.is_workload,
-            is_kept: manifest.is_kept,
+            is_workload: manifest.counts,
+            is_kept: manifest.is_kept(),
         };
-        Planned { target, object: manifest.object, wave }
+        Self { target, manifest }
+    }
+
+    /// The owner is made alone and first, then what others mount, then the workloads.
+    pub fn wave(&self, index: usize) -> u8 {
+        if index == 0 { 0 } else { self.manifest.wave() + 1 }
     }
 }

@@ -54,11 +54,7 @@ impl Services {
     }
 
     /// Writes the start down. From here on it is finished or rolled back, whatever happens to the process.
-    async fn claim(
-        self: &Arc<Self>,
-        request: StartRequest,
-        deadline: Deadline,
-    ) -> Result<(Plan, Claim), StartError> {
+    async fn claim(self: &Arc<Self>, request: StartRequest, deadline: Deadline) -> Result<(Plan, Claim), StartError> {
         let plan = self.plan(request, deadline).await?;
         loop {
             let named = self.store.services_named(&plan.new.credential, &plan.new.server_name).await?;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::plan::Planned;
 use super::{PollError, ServiceStatus, Services, UpdateError, name_of};
 use crate::cluster::Deadline;
-use crate::description::ownership::{self, Owner};
-use crate::description::{self, MarkRequest};
-use crate::domain::{Credential, ServerName, ServiceRecord, ServiceState};
+use crate::description::ownership::set_owner;
+use crate::description::{Ownership, manifest};
+use crate::domain::{AppliedObject, Credential, ServerName, ServiceRecord, ServiceState};
 
 const UPDATE_TIME: Duration = Duration::from_secs(13);
 
@@ -35,13 +35,10 @@ impl Services {
         let mut record = self.store.service(record.sequence).await?.ok_or(UpdateError::NotFound)?;
         let text = record.update_manifest.as_deref().ok_or(UpdateError::NoUpdate)?;
         let mark = self.mark(&record);
-        let mark_request = MarkRequest {
-            mark: &mark,
-            record: (&record).into(),
-            container_main_name: &self.config.current().services.container_main_name,
-        };
-        let manifests = description::update_manifests(text, &mark_request)?;
-        let mut planned: Vec<Planned> = manifests.into_iter().map(Planned::from).collect();
+        let config = self.config.current();
+        let manifests = manifest::parse(text, config.services.yaml_filename_update.as_str())?;
+        let ownership = Ownership::of_record(&record, &mark, &config.services.container_main_name);
+        let mut planned: Vec<Planned> = manifests.into_iter().map(|it| Planned::new(it, &ownership)).collect();
         self.locate(&mut planned, deadline).await?;
 
         // Written down before it is made, like everything else.
@@ -50,13 +47,17 @@ impl Services {
         objects.extend(planned.iter().filter(is_new).map(|it| it.target.clone()));
         self.store.set_objects(record.sequence, &objects).await?;
 
-        let owner = Owner::of(&objects);
         for mut it in planned {
-            if let Some(owner) = &owner {
-                ownership::own(&mut it.object, it.target.namespace.as_deref(), owner);
+            if let Some(AppliedObject { name, namespace, uid: Some(uid), .. }) = record.objects.first()
+                && it.target.namespace == *namespace
+            {
+                set_owner(&mut it.manifest, name, uid);
             }
-            let uid = self.cluster.apply(&it.target, &it.object, &mark, deadline).await?;
-            objects.iter_mut().filter(|known| known.is_same_object(&it.target)).for_each(|it| it.uid = Some(uid.clone()));
+            let uid = self.cluster.apply(&it.target, &it.manifest.object, &mark, deadline).await?;
+            objects
+                .iter_mut()
+                .filter(|known| known.is_same_object(&it.target))
+                .for_each(|it| it.uid = Some(uid.clone()));
         }
         record.objects = objects;
         self.store.set_objects(record.sequence, &record.objects).await?;
