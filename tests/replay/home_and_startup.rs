@@ -56,7 +56,7 @@ async fn users(app: &TestApp, recorded: &[crate::support::json::Json]) {
         .map(|user| {
             let mut groups: Vec<_> = user.groups.iter().map(|it| it.as_str()).collect();
             groups.sort_unstable();
-            (user.name.clone(), user.is_superuser, user.is_active, groups.join(","))
+            (user.name.as_str().to_owned(), user.is_superuser, user.is_active, groups.join(","))
         })
         .collect();
     let place = |name: &str| recorded.iter().position(|it| it.0 == name);
