@@ -13,7 +13,7 @@ async fn odd_server_names_work_and_impossible_ones_are_refused() {
     let app = TestApp::start().await;
     let records = scenario("names");
 
-    for id in ["slash", "traversal", "verylong"] {
+    for id in ["slash", "traversal"] {
         let answer = app.refused(records.record(&format!("post.uuid.{id}"))).await;
         assert!(answer.body.starts_with(r#"{"servername":["#), "{id}: {}", answer.body);
     }
@@ -27,6 +27,7 @@ async fn odd_server_names_work_and_impossible_ones_are_refused() {
         ("quote", "a'b\"c"),
         ("angle", "a<id>b"),
         ("long", &"l".repeat(60)),
+        ("verylong", &"v".repeat(240)),
         ("utf8", "ü"),
         ("dash", "-a-"),
         ("newlineish", "a\\nb"),

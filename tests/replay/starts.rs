@@ -73,7 +73,7 @@ async fn without_a_name(app: &TestApp, record: &Record) {
 async fn wrong_values(app: &TestApp, records: &Scenario) {
     for (id, named) in [
         ("post.certs.partial", "cafile"),
-        ("post.certs.null", "keyfile"),
+        ("post.certs.null", "certs"),
         ("post.certs.empty", "keyfile"),
         ("post.env.badkey", "bad key"),
         ("post.auth_state.str", "auth_state"),

@@ -96,7 +96,9 @@ pub async fn send_raw(address: SocketAddr, request: &[u8]) -> Answer {
         bytes
     });
     let is_head = request.starts_with(b"HEAD ");
-    Answer::parse(&answered.await.expect("no answer in time"), is_head)
+    let bytes = answered.await.expect("an answer in time");
+    assert!(!bytes.is_empty(), "no answer to {:?}", String::from_utf8_lossy(&request[..request.len().min(100)]));
+    Answer::parse(&bytes, is_head)
 }
 
 #[derive(Clone, Debug)]
