@@ -128,10 +128,8 @@ async fn an_object_that_a_stranger_made_in_the_place_of_ours_outlives_the_stop()
     let before = objects_of(&app, "svc-lab-s1").await;
 
     app.delete(JUPYTERHUB, "lab").await.assert(204, "");
-    eventually("only the stranger's Service is left", async || {
-        (app.cluster.snapshot().await == before).then_some(())
-    })
-    .await;
+    eventually("only the stranger's Service is left", async || (app.cluster.snapshot().await == before).then_some(()))
+        .await;
     app.end().await;
 }
 

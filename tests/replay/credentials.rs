@@ -7,8 +7,7 @@ use crate::support::records::Claims;
 pub const CLAIMS: Claims = &["auth.*", "authz.*"];
 
 /// Refused like the others; only the text is ours.
-const TEXT_IS_OURS: [&str; 4] =
-    ["auth.basic.notb64", "auth.basic.notutf8", "auth.basic.latin1", "auth.token.nonascii"];
+const TEXT_IS_OURS: [&str; 4] = ["auth.basic.notb64", "auth.basic.notutf8", "auth.basic.latin1", "auth.token.nonascii"];
 
 #[tokio::test]
 async fn credentials_are_judged_and_refused_as_recorded() {

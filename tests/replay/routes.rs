@@ -4,16 +4,8 @@ use crate::coverage::scenario;
 use crate::support::app::{JUPYTERHUB, TestApp};
 use crate::support::records::Claims;
 
-pub const CLAIMS: Claims = &[
-    "health.*",
-    "root.*",
-    "route.*",
-    "get.unknown*",
-    "put.unknown",
-    "patch.unknown",
-    "delete.unknown",
-    "list.empty",
-];
+pub const CLAIMS: Claims =
+    &["health.*", "root.*", "route.*", "get.unknown*", "put.unknown", "patch.unknown", "delete.unknown", "list.empty"];
 
 const NOT_FOUND: &str = r#"{"detail":"Not found."}"#;
 const NO_CREDENTIALS: &str = r#"{"detail":"Authentication credentials were not provided."}"#;

@@ -101,7 +101,7 @@ async fn descriptions(app: &TestApp, records: &Scenario) {
     for (id, reason) in [
         ("JupyterLab_BadYaml18", "service.yaml"),
         ("JupyterLab_Invalid18", "replicas"),
-        ("JupyterLab_BadKind18", "example.org"),
+        ("JupyterLab_BadKind18", "workload"),
     ] {
         let record = records.record(&format!("post.service.{id}"));
         let answer = app.differs(record, 500).await;

@@ -46,9 +46,13 @@ async fn updates_may_be_repeated_and_deletes_leave_nothing() {
     assert_eq!(app.names_in("userhomes"), ["jupyterhub", "jupyterhub_suffix"], "homes stay");
     app.same(records.record("del.twice")).await;
     app.same(records.record("del.get")).await;
-    for (name, id) in
-        [("delbody", "body"), ("delkinds", "kinds"), ("delnons", "nonamespace"), ("delempty", "emptydoc"), ("delgone", "gone")]
-    {
+    for (name, id) in [
+        ("delbody", "body"),
+        ("delkinds", "kinds"),
+        ("delnons", "nonamespace"),
+        ("delempty", "emptydoc"),
+        ("delgone", "gone"),
+    ] {
         start_and_delete(&app, &records, name, id).await;
     }
     drop(records);
@@ -59,9 +63,7 @@ async fn start_and_delete(app: &TestApp, records: &Scenario, name: &str, id: &st
     app.same(records.record(&format!("del.{name}.post"))).await;
     app.cluster.pod_in_phase(&format!("depl-{name}-"), "Running").await;
     if id == "gone" {
-        for (kind, prefix) in
-            [("Deployment", "depl"), ("Service", "svc"), ("ConfigMap", "cm"), ("Secret", "secret")]
-        {
+        for (kind, prefix) in [("Deployment", "depl"), ("Service", "svc"), ("ConfigMap", "cm"), ("Secret", "secret")] {
             let end = if kind == "Secret" { "-k8smgr" } else { "" };
             if app.cluster.get(kind, &format!("{prefix}-{name}-s0000001{end}")).await.is_some() {
                 app.cluster.delete(kind, &format!("{prefix}-{name}-s0000001{end}")).await;

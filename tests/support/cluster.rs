@@ -258,6 +258,9 @@ pub fn comparable(object: &Value) -> Value {
     if let Some(archive) = object["binaryData"]["input.tar.gz"].as_str() {
         object["binaryData"]["input.tar.gz"] = json!({"tar.gz": listing(archive)});
     }
+    if let Some(members) = object["binaryData"]["input.tar.gz"]["tar.gz"].as_array_mut() {
+        members.sort_by_key(|it| it["name"].as_str().unwrap_or_default().to_owned());
+    }
     remove_null_members(&mut object);
     object
 }
@@ -289,7 +292,7 @@ fn decoded(data: &Value) -> Value {
     data.as_object().unwrap().iter().map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
-/// The members of a base64 tar.gz as the records list them, in the order of their names.
+/// The members of a base64 tar.gz as the records list them.
 fn listing(base64: &str) -> Value {
     let bytes = BASE64_STANDARD.decode(base64).unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
@@ -312,6 +315,5 @@ fn listing(base64: &str) -> Value {
         }
         members.push(member);
     }
-    members.sort_by_key(|it| it["name"].as_str().unwrap_or_default().to_owned());
     json!(members)
 }

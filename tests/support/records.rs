@@ -69,6 +69,13 @@ impl Record {
         }
     }
 
+    /// The record with another text in one place, where ours is another on purpose.
+    pub fn with(&self, recorded: &str, ours: &str) -> Self {
+        let text = self.whole.to_text();
+        assert_eq!(text.matches(recorded).count(), 1, "{}: {recorded}", self.id);
+        Self { id: self.id.clone(), whole: Json::parse(&text.replace(recorded, ours)) }
+    }
+
     pub fn raw_request(&self) -> Vec<u8> {
         latin1(self.whole.member("raw_request").text())
     }

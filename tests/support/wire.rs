@@ -115,7 +115,8 @@ impl Answer {
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap_or_default();
         let status = status.split(' ').nth(1).and_then(|it| it.parse().ok());
-        let split = |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
+        let split =
+            |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
         let headers: Vec<_> = lines.filter_map(split).collect();
         assert!(!is_head || body.is_empty(), "an answer to HEAD has no body: {body}");
         Self { status: status.expect("a status line"), headers, body: body.to_owned() }
