@@ -6,6 +6,8 @@
 mod support;
 
 mod bad_credentials;
+mod connections;
+mod descriptions;
 mod faults;
 mod hostile;
 mod isolation;
