@@ -21,6 +21,8 @@ mod update;
 
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
+
 pub use error::{PollError, StartError, StopError, UpdateError};
 pub use plan::StartRequest;
 pub use poll::ServiceStatus;

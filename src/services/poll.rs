@@ -48,6 +48,8 @@ impl Services {
             }
             ServiceState::Running => match self.judge(&record).await {
                 Judgement::Runs => running(record, None),
+                // Its watches may not have begun yet, but what this process started is known to have been made.
+                Judgement::CannotTell if record.start_date >= self.born => running(record, None),
                 Judgement::CannotTell => {
                     self.watch_soon(&record);
                     running(record, Some(self.cannot_tell()))
