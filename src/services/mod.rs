@@ -28,8 +28,6 @@ pub use plan::StartRequest;
 pub use poll::ServiceStatus;
 pub use recover::recover_forever;
 
-use jiff::Timestamp;
-
 use crate::cluster::Cluster;
 use crate::config::SharedConfig;
 use crate::domain::{Credential, Mark, ServerName, ServiceRecord};
