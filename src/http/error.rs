@@ -39,7 +39,7 @@ pub enum ApiError {
 impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
-            ApiError::Unauthenticated(AuthError::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Unauthenticated(AuthError::Store(_) | AuthError::TaskLost(_)) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             ApiError::Forbidden => StatusCode::FORBIDDEN,
             ApiError::NotFound => StatusCode::NOT_FOUND,
@@ -59,7 +59,7 @@ impl ApiError {
     pub fn body(&self) -> String {
         let detail = |text: String| json!({ "detail": text });
         let body = match self {
-            ApiError::Unauthenticated(AuthError::Store(_)) => {
+            ApiError::Unauthenticated(AuthError::Store(_) | AuthError::TaskLost(_)) => {
                 detail("The credentials cannot be checked now; try again.".to_owned())
             }
             ApiError::Unauthenticated(error) => detail(error.to_string()),
@@ -127,6 +127,7 @@ impl From<PollError> for ApiError {
         match error {
             PollError::NotFound => ApiError::NotFound,
             PollError::Store(error) => internal(&error),
+            PollError::BrokeOff(error) => internal(&error),
         }
     }
 }
@@ -135,7 +136,6 @@ impl From<StopError> for ApiError {
     fn from(error: StopError) -> Self {
         match error {
             StopError::NotFound => ApiError::NotFound,
-            StopError::Store(error) => internal(&error),
         }
     }
 }

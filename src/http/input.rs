@@ -12,6 +12,8 @@ use crate::domain::{Credential, Json, NameError, ObjectId, ServerName, ServiceNa
 use crate::services::StartRequest;
 
 const NAME_HEADER: &str = "uuidcode";
+/// They are stored, and echoed by every poll.
+const LONGEST_USER_OPTIONS: usize = 256 * 1024;
 
 pub async fn start_request(
     credential: &Credential,
@@ -36,6 +38,9 @@ pub async fn start_request(
     note("user_options", &service, &mut wrong);
     if user_options.has_infinity() || env.has_infinity() {
         wrong.push(("user_options", "Value must be valid JSON.".to_owned()));
+    }
+    if user_options.to_text().len() > LONGEST_USER_OPTIONS {
+        wrong.push(("user_options", format!("Ensure this field has no more than {LONGEST_USER_OPTIONS} bytes.")));
     }
     let certs = certs_data(body.get("certs")).map_err(|error| error.to_string());
     note("certs", &certs, &mut wrong);

@@ -39,7 +39,10 @@ pub struct Api {
 const SERVICES: Area = Area { group: Group::Webservice, allow: "GET, POST, HEAD, OPTIONS" };
 const SERVICE: Area = Area { group: Group::Webservice, allow: "GET, PUT, PATCH, DELETE, HEAD, OPTIONS" };
 const USER_JOBS: Area = Area { group: Group::Webservice, allow: "GET, POST, HEAD, OPTIONS" };
+const USER_JOB: Area = Area { group: Group::Webservice, allow: "GET, DELETE, HEAD, OPTIONS" };
 const LOGS: Area = Area { group: Group::Logging, allow: "GET, POST, HEAD, OPTIONS" };
+const LOG_HANDLER: Area = Area { group: Group::Logging, allow: "GET, PUT, PATCH, DELETE, HEAD, OPTIONS" };
+const LOG_TEST: Area = Area { group: Group::Logging, allow: "GET, HEAD, OPTIONS" };
 const ROOT: &str = "GET, HEAD, OPTIONS";
 
 /// Every path, with and without a slash at its end.
@@ -55,7 +58,10 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
     let services = path!("api" / "services").and(with()).and(call()).then(services::collection)
         .or(path!("api" / "services" / ..).and(name()).and(end()).and(with()).and(call()).then(services::item)).unify();
     // Not served yet; who may not use them is told so all the same.
-    let later = path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))
+    let later = path!("api" / "userjobs" / String).and(with()).and(call()).then(|_, api, call| admission::nothing(api, call, USER_JOB))
+        .or(path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))).unify()
+        .or(path!("api" / "logs" / "handler" / String).and(with()).and(call()).then(|_, api, call| admission::nothing(api, call, LOG_HANDLER))).unify()
+        .or(path!("api" / "logs" / "logtest").and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOG_TEST))).unify()
         .or(path!("api" / "logs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOGS))).unify();
     let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
     open.or(services).unify().or(later).unify().or(unknown).unify().boxed()
