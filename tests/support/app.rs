@@ -24,10 +24,12 @@ pub const JUPYTERHUB: &str = "jupyterhub:jhubpw";
 pub const OTHERHUB: &str = "otherhub:otherpw";
 pub const ADMIN: &str = "admin:superpw";
 
+type Edit = Box<dyn FnOnce(&mut Value)>;
+
 pub struct TestAppBuilder {
     config: &'static str,
     stage: Option<&'static str>,
-    edit: Vec<Box<dyn FnOnce(&mut Value)>>,
+    edit: Vec<Edit>,
     environment: BTreeMap<String, String>,
 }
 
