@@ -43,7 +43,8 @@ async fn edges_of_json_http_and_sizes() {
     // Large, and too large for a Secret.
     let large = start_body("JupyterLab/Run", "e0000007").to_string();
     let filler = "x".repeat(3_000_209 - large.len() - r#","filler":"""#.len());
-    let large = large.replacen('{', &format!(r#"{{"filler":"{filler}","#), 1);
+    let options = r#""user_options":{"#;
+    let large = large.replacen(options, &format!(r#"{options}"filler":"{filler}","#), 1);
     assert_eq!(records.record("edge.body.3mb").get("body_length").unwrap().to_text(), large.len().to_string());
     assert_eq!(app.send_as(JUPYTERHUB, post("edge7", large)).await.status, 201);
     records.record("edge.env.1mb");

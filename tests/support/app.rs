@@ -24,6 +24,7 @@ pub const JUPYTERHUB: &str = "jupyterhub:jhubpw";
 pub const OTHERHUB: &str = "otherhub:otherpw";
 pub const ADMIN: &str = "admin:superpw";
 
+/// A change of the configuration.
 type Edit = Box<dyn FnOnce(&mut Value)>;
 
 pub struct TestAppBuilder {
