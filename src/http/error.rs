@@ -1,7 +1,7 @@
 //! What a request can fail with, and what each failure looks like: one match for statuses, one for bodies.
 
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::auth::AuthError;
 use crate::services::{PollError, StartError, StopError, UpdateError};
@@ -72,10 +72,12 @@ impl ApiError {
             ApiError::JsonParse(reason) => detail(format!("JSON parse error - {reason}")),
             ApiError::BadInput(reason) => detail(reason.clone()),
             ApiError::MissingKey(key) => json!([format!("Missing key in input data: {key}")]),
+            // The order of the keys is the clients', here and below.
             ApiError::WrongFields(fields) => {
-                Value::Object(fields.iter().map(|(field, text)| ((*field).to_owned(), json!([text]))).collect())
+                let members: Vec<_> =
+                    fields.iter().map(|(field, text)| format!("\"{field}\":[{}]", json!(text))).collect();
+                return format!("{{{}}}", members.join(","));
             }
-            // The order of the keys is the clients'.
             ApiError::Failed { error, detailed_error } => {
                 return format!("{{\"error\":{},\"detailed_error\":{}}}", json!(error), json!(detailed_error));
             }

@@ -1,6 +1,6 @@
 //! The API server answers late, wrongly or not at all. Only the embedded cluster can be told to.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use local_cluster::{Fault, FaultRule};
 
@@ -114,5 +114,25 @@ async fn a_start_goes_on_when_the_hub_hangs_up() {
         app.get(JUPYTERHUB, "lab").await.body.ends_with(r#","running":true}"#).then_some(())
     })
     .await;
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_start_does_not_wait_for_ever_for_a_stop_that_cannot_be_done() {
+    let app = TestApp::start().await;
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 201);
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    faults.down(true);
+    app.delete(JUPYTERHUB, "lab").await.assert(204, "");
+    // A hub gives up after 20 s; several rounds of the stop go on meanwhile.
+    for round in 0..2 {
+        let begin = Instant::now();
+        let answer = app.start_service(JUPYTERHUB, "lab", "s2", RUN).await;
+        assert_eq!(answer.status, 500, "{}", answer.body);
+        assert!(begin.elapsed() < Duration::from_secs(17), "round {round}: {:?}", begin.elapsed());
+    }
+    faults.down(false);
+    app.cluster.nothing_of("").await;
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s3", RUN).await.status, 201);
     app.end().await;
 }

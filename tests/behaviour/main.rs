@@ -15,3 +15,4 @@ mod large_and_slow;
 mod lifecycle;
 mod properties;
 mod restart;
+mod values;

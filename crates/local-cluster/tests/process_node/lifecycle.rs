@@ -242,3 +242,21 @@ async fn a_killed_bubblewrap_ends_everything_in_its_sandbox() {
     end_of(pids).await;
     assert_eq!(processes_with(&word), Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_an_earlier_run_left_behind_ends_when_the_node_starts() {
+    let data_dir = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let (uid, word) = (unique("uid"), unique("orphan"));
+    let folder = data_dir.path().join("pods").join(&uid).join("tmp-0-0");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut orphan = std::process::Command::new("bwrap")
+        .args(["--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--bind"])
+        .args([folder.to_str().unwrap(), "/tmp", "--", "sh", "-c", &format!(": {word}; echo up; sleep 1000; :")])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Read::read_exact(orphan.stdout.as_mut().unwrap(), &mut [0; 2]).unwrap();
+    TestNode::with(local_cluster::Storage::new(), data_dir, vec![]).await;
+    orphan.wait().unwrap();
+    assert_eq!(processes_with(&word), Vec::<String>::new());
+}
