@@ -99,6 +99,15 @@ pub struct Authenticator {
 /// What tells the time, so that tests need not wait.
 type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
+/// A login by password that must be checked.
+struct Attempt<'a> {
+    name: &'a str,
+    password: SecretString,
+    address: IpAddr,
+    key: Key,
+    user_changes: u64,
+}
+
 impl Authenticator {
     pub fn new(store: Store) -> Self {
         Self::with_clock(store, Arc::new(Instant::now))
@@ -162,23 +171,21 @@ impl Authenticator {
             return Ok(self.remember(key, user, Some(known), user_changes));
         }
         self.memory.remove(&key);
-        self.check_password(key, name, password, address, user, hash, user_changes).await
+        let attempt = Attempt { name, password, address, key, user_changes };
+        self.check_password(attempt, user, hash).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the second half of `by_password`")]
+    /// The slow half of a login. Costs the same whether there is such a user or not.
     async fn check_password(
         &self,
-        key: Key,
-        name: &str,
-        password: SecretString,
-        address: IpAddr,
+        attempt: Attempt<'_>,
         user: Option<User>,
         hash: Option<Arc<str>>,
-        user_changes: u64,
     ) -> Result<Arc<Principal>, AuthError> {
+        let Attempt { name, password, address, key, user_changes } = attempt;
         let throttle_name = self.key(b"name", &[name]);
-        let suspect = self.throttle.is_suspect(throttle_name, address, self.now());
-        let lane = if suspect { &self.suspect_checks } else { &self.checks };
+        let is_suspect = self.throttle.is_suspect(throttle_name, address, self.now());
+        let lane = if is_suspect { &self.suspect_checks } else { &self.checks };
         // The semaphores are never closed.
         let permit = lane.acquire().await.ok();
         // Somebody who waited before us may have checked the same.

@@ -51,11 +51,12 @@ impl TestAuth {
 fn create_user() -> BTreeMap<Credential, Vec<Group>> {
     let user = |name: &str, groups: &[Group]| (Credential::parse(name).unwrap(), groups.to_vec());
     BTreeMap::from([
-        user("jupyterhub", &[Group::Webservice, Group::Logging]),
+        user("jupyterhub", &Group::ALL),
         user("nogroup", &[]),
         user("webonly", &[Group::Webservice]),
         user("logonly", &[Group::Logging]),
         user("nopass", &[Group::Webservice]),
+        user("emptypass", &[Group::Webservice]),
     ])
 }
 
@@ -65,6 +66,7 @@ fn password_of(name: &Credential) -> Option<SecretString> {
         "nogroup" => "nogrouppw",
         "webonly" => "webpw",
         "logonly" => "logpw",
+        "emptypass" => "",
         _ => return None,
     };
     Some(SecretString::from(password))
@@ -114,7 +116,9 @@ async fn groups_are_those_of_the_configuration() {
         assert_eq!((principal.may(Group::Webservice), principal.may(Group::Logging)), (web, log), "{name}");
         assert_eq!(principal.is_superuser, name == "admin");
     }
-    assert!(auth.store.user("nopass").await.unwrap().is_none());
+    for nobody in ["nopass", "emptypass"] {
+        assert!(auth.store.user(nobody).await.unwrap().is_none());
+    }
 }
 
 #[tokio::test]
@@ -212,4 +216,16 @@ async fn many_logins_at_once_with_one_password_all_pass() {
     let header = basic("jupyterhub", "jhubpw");
     let names = join_all((0..100).map(|_| auth.login(&header))).await;
     assert!(names.iter().all(|it| it == "jupyterhub"), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_failure_of_the_store_is_no_wrong_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::sqlite(&folder.path().join("k8smgr.sqlite3")).unwrap();
+    let authenticator = Authenticator::new(Store::connect(&url).await.unwrap());
+    folder.close().unwrap();
+    for header in [basic("jupyterhub", "jhubpw"), "token 0000".to_owned()] {
+        let error = authenticator.authenticate(Some(header.as_bytes()), HERE).await.unwrap_err();
+        assert!(matches!(error, AuthError::Store(_)), "{error:?}");
+    }
 }

@@ -56,6 +56,7 @@ async fn start(
     runtime: RuntimeKind,
 ) -> anyhow::Result<LocalCluster> {
     let data_dir = std::path::absolute(data_dir).context("failed to find the folder of --data-dir")?;
-    let config = ClusterConfig { listen, data_dir: Some(data_dir), tls: true, runtime, ..ClusterConfig::default() };
+    let config =
+        ClusterConfig { listen, data_dir: Some(data_dir), tls: true, runtime, host_paths, ..ClusterConfig::default() };
     LocalCluster::start(config).await.context("failed to start the local cluster")
 }

@@ -3,17 +3,31 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::serve::{database_url, load_config};
 use crate::auth::{REMEMBERED_FOR, hash_password, imported_token, new_token, token_hash};
+use crate::config::Environment;
 use crate::domain::Credential;
 use crate::domain::group::Group;
-use crate::store::{NewUser, Store, TokenAdded};
+use crate::store::{DatabaseUrl, NewUser, Store, TokenAdded};
 
-/// Manages who may use the API.
+#[derive(Debug, Args)]
+pub struct UserArguments {
+    /// The configuration; comes before CONFIG_PATH. Without either, `config.json` where there is one.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL and `database_url`.
+    #[arg(long)]
+    database_url: Option<DatabaseUrl>,
+    #[command(subcommand)]
+    command: UserCommand,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// Adds a user; asks for the password, or reads it as one line from standard input.
@@ -72,8 +86,12 @@ pub struct PasswordSource {
 }
 
 /// Carries a command out and prints what it has to say.
-pub async fn run(command: UserCommand, store: &Store) -> anyhow::Result<()> {
-    let text = execute(command, store, ask).await?;
+pub async fn run(arguments: UserArguments) -> anyhow::Result<()> {
+    let environment = Environment::read()?;
+    let config = load_config(arguments.config.as_deref(), &environment)?;
+    let database_url = database_url(arguments.database_url, &environment, &config)?;
+    let store = Store::connect(&database_url).await.with_context(|| format!("database {database_url}"))?;
+    let text = execute(arguments.command, &store, ask).await?;
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).context("failed to write the answer")
 }
@@ -239,7 +257,6 @@ mod tests {
 
     use super::*;
     use crate::auth::Authenticator;
-    use crate::store::DatabaseUrl;
 
     #[derive(Parser)]
     struct Line {

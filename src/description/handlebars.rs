@@ -7,9 +7,8 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use handlebars::template::{HelperTemplate, Parameter, Subexpression, TemplateElement};
 use handlebars::{
-    Context, Handlebars, Helper, HelperDef, JsonValue, Output, Path, RenderContext, RenderError, RenderErrorReason,
+    Context, Handlebars, Helper, HelperDef, JsonValue, Output, RenderContext, RenderError, RenderErrorReason,
     ScopedJson, Template, no_escape,
 };
 use serde_json::{Map, Value, json};
@@ -17,19 +16,18 @@ use serde_json::{Map, Value, json};
 use super::DescriptionRequest;
 use super::names::{certs_secret_name, secret_name};
 use super::render::{Replacements, own_keywords};
+use super::template_guard::{self, Refused};
 use super::yaml_scalar::to_yaml;
 
 /// A rendered file is at most this large: loops over what a client sends must end somewhere.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// Helpers that write their text themselves.
-const WRITERS: [&str; 2] = ["yaml", "text"];
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     #[error("{file}: {reason}")]
     Syntax { file: String, reason: String },
-    #[error("{file}: {what} cannot be used: {instead}")]
-    Refused { file: String, what: String, instead: &'static str },
+    #[error("{file}: {refused}")]
+    Refused { file: String, refused: Refused },
     #[error("{file}{place}: {reason}")]
     Render { file: String, place: Place, reason: String },
 }
@@ -81,7 +79,8 @@ pub fn context(request: &DescriptionRequest<'_>, replacements: &Replacements<'_>
 pub fn render(file: &str, text: &str, context: &Value) -> Result<String, TemplateError> {
     let mut template = Template::compile(text)
         .map_err(|error| TemplateError::Syntax { file: file.to_owned(), reason: one_line(&error.to_string()) })?;
-    guard(&mut template, file)?;
+    template_guard::guard(&mut template)
+        .map_err(|refused| TemplateError::Refused { file: file.to_owned(), refused })?;
     let mut registry = Handlebars::new();
     registry.set_strict_mode(true);
     registry.register_escape_fn(no_escape);
@@ -112,72 +111,6 @@ fn plain_reason(reason: &RenderErrorReason) -> String {
 /// The parser draws the place with several lines; the first two say it.
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
-/// Makes every `{{x}}` write a YAML scalar and refuses what could write anything else.
-fn guard(template: &mut Template, file: &str) -> Result<(), TemplateError> {
-    let refused =
-        |what: &str, instead| Err(TemplateError::Refused { file: file.to_owned(), what: what.to_owned(), instead });
-    let count = template.elements.len();
-    for index in 0..count {
-        let is_alone = stands_alone(&template.elements, index);
-        match &mut template.elements[index] {
-            TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
-            TemplateElement::Expression(expression) => {
-                let name = shown(&expression.name);
-                if expression.params.is_empty() || !WRITERS.contains(&name.as_str()) {
-                    if !is_alone {
-                        let what = format!("`{{{{{name}}}}}` inside a text");
-                        return refused(&what, "write {{text ...}} there, or let the value stand alone");
-                    }
-                    write_as_yaml(expression);
-                }
-            }
-            TemplateElement::HelperBlock(block) => {
-                for inner in [&mut block.template, &mut block.inverse].into_iter().flatten() {
-                    guard(inner, file)?;
-                }
-            }
-            TemplateElement::HtmlExpression(_) => {
-                return refused("`{{{...}}}`", "it writes unchecked text; use {{x}} or {{text x}}");
-            }
-            _ => return refused("`{{>...}}` or `{{*...}}`", "a template reads no other files and defines no partials"),
-        }
-    }
-    Ok(())
-}
-
-/// Whether what is written there is a scalar of its own, as far as the text beside it tells.
-fn stands_alone(elements: &[TemplateElement], index: usize) -> bool {
-    let text = |index: Option<usize>| match index.and_then(|index| elements.get(index)) {
-        Some(TemplateElement::RawString(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let before = text(index.checked_sub(1)).and_then(|text| text.chars().last());
-    let after = text(Some(index + 1)).and_then(|text| text.chars().next());
-    before.is_none_or(|c| c.is_whitespace() || "[{,".contains(c))
-        && after.is_none_or(|c| c.is_whitespace() || "]},:".contains(c))
-}
-
-/// `{{x}}` becomes `{{yaml x}}`, `{{helper a b}}` becomes `{{yaml (helper a b)}}`.
-fn write_as_yaml(expression: &mut HelperTemplate) {
-    let name = std::mem::replace(&mut expression.name, Parameter::Name("yaml".to_owned()));
-    let params = std::mem::take(&mut expression.params);
-    let hash = std::mem::take(&mut expression.hash);
-    let value = if params.is_empty() && hash.is_empty() {
-        name
-    } else {
-        Parameter::Subexpression(Subexpression::new(name, params, hash))
-    };
-    expression.params = vec![value];
-}
-
-fn shown(name: &Parameter) -> String {
-    match name {
-        Parameter::Name(name) => name.clone(),
-        Parameter::Path(Path::Relative((_, raw)) | Path::Local((_, _, raw))) => raw.clone(),
-        _ => "...".to_owned(),
-    }
 }
 
 fn first<'a>(helper: &'a Helper<'_>) -> Result<&'a JsonValue, RenderError> {
@@ -343,6 +276,9 @@ mod tests {
             ("{{#each user_options.gpus}}\n- {{this}}\n{{/each}}\n", "- 0\n- 1\n"),
             ("{{#each user_options.deep}}\n{{@key}}: {{this}}\n{{/each}}\n", "a: \"b c\"\n"),
             ("{{#with user_options.deep}}a: {{a}}{{/with}}", "a: \"b c\""),
+            ("a: [{{#each user_options.gpus}}{{this}}, {{/each}}]", "a: [0, 1, ]"),
+            ("a: {{#if id}}{{id}}{{else}}{{number}}{{/if}}\n", "a: aa01-s1\n"),
+            ("- {{id}} # why\n", "- aa01-s1 # why\n"),
             ("{{! a comment }}a: <id>", "a: <id>"),
         ] {
             assert_eq!(rendered(template), text, "{template}");
@@ -366,7 +302,25 @@ mod tests {
             assert!(refused(template).contains("cannot be used"), "{template}");
         }
         assert!(refused("{{log id}}").contains("no helper"));
-        for template in ["depl-{{id}}", "\"{{id}}\"", "{{id}}-x", "a{{default id 1}}"] {
+        for template in [
+            "depl-{{id}}",
+            "\"{{id}}\"",
+            "{{id}}-x",
+            "a{{default id 1}}",
+            "{{id}}{{id}}",
+            "x{{#if id}}{{id}}{{/if}}",
+            "a: {{#if id}}x{{/if}}{{id}}",
+            "a: {{#if id}}{{else}}x{{/if}}{{id}}",
+            "a: {{id}}{{#if id}}x{{/if}}",
+            "a: {{#if id}}{{id}}{{/if}}x",
+            "a: x{{! no }}{{id}}",
+            "image: {{id}}:5000/x",
+            "- hello {{id}}",
+            "- {{id}} hello",
+            "a:{{id}}",
+            "- x - {{id}} ",
+            "a: [{{#each user_options.gpus}}{{this}}{{/each}}]",
+        ] {
             assert!(refused(template).contains("inside a text"), "{template}");
         }
     }
@@ -387,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_loop_over_what_a_client_sends_ends() {
-        let many: Vec<u32> = (0..5000).collect();
+        let many = vec!["x".repeat(10_000); 100];
         let template = "{{#each v}}{{#each ../v}}a: {{this}}\n{{/each}}{{/each}}";
         let error = render("t", template, &json!({"v": many})).unwrap_err();
         assert!(error.to_string().contains("too large"), "{error}");

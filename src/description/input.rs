@@ -25,10 +25,11 @@ pub fn pack(input: Option<Entry>, stage: Option<&str>, credential: &str) -> Resu
     archive(&input).map(|bytes| STANDARD.encode(bytes)).map_err(InputError::Pack)
 }
 
-/// The most specific first: where several files would become one, it wins.
+/// The most specific first: where several files would become one, it wins. Without a stage the rules hold for the empty
+/// one, as in the reference: `_x` becomes `x`.
 fn prefixes(stage: Option<&str>, credential: &str) -> Vec<String> {
-    let of_stage = stage.map(|stage| [format!("{stage}_{credential}_"), format!("{stage}_")]);
-    of_stage.into_iter().flatten().chain([format!("{credential}_")]).collect()
+    let stage = stage.unwrap_or_default();
+    vec![format!("{stage}_{credential}_"), format!("{stage}_"), format!("{credential}_")]
 }
 
 /// Files `<prefix>x` become `x`, in every folder; folders keep their names.
@@ -61,6 +62,11 @@ fn new_name(name: &str, prefixes: &[String]) -> (usize, String) {
     let stripped = prefixes.iter().enumerate().find_map(|(rank, prefix)| {
         let rest =
             name.strip_prefix(prefix.as_str()).filter(|rest| !rest.is_empty() && *rest != "." && *rest != "..")?;
+        // `__init__.py` is Python's, not a file for the empty stage.
+        let is_dunder = name.starts_with("__") && prefix == "_";
+        if is_dunder {
+            return None;
+        }
         Some((rank, rest.to_owned()))
     });
     stripped.unwrap_or_else(|| (prefixes.len(), name.to_owned()))
@@ -133,10 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_stage_no_stage_rule_holds() {
-        let names = renamed(&["__init__.py", "_x", "hub_y", "prod_z", "hub_"], None);
+    fn without_a_stage_the_rules_hold_for_the_empty_one() {
+        let names = renamed(&["__init__.py", "_x", "_hub_w", "hub_y", "prod_z", "hub_"], None);
         let names: Vec<_> = names.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["__init__.py", "_x", "hub_", "prod_z", "y"]);
+        assert_eq!(names, ["__init__.py", "hub_", "prod_z", "w", "x", "y"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod names;
 pub mod ownership;
 mod render;
 mod select;
+mod template_guard;
 mod workload;
 mod yaml;
 mod yaml_scalar;

@@ -205,6 +205,8 @@ fn permission_bits(metadata: &fs::Metadata) -> u32 {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::Config;
 
@@ -266,6 +268,26 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(tree.names(&mapped, None, "hub"), ["hub_a"]);
             assert_eq!(tree.names(&mapped, None, "other"), ["other_a"]);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn what_is_selected_is_all_that_no_rule_leaves_out(
+            names in prop::collection::btree_set("(prod_|stag_|hub_|other_){0,3}[a-c]", 1..12),
+            stage in prop::option::of(prop::sample::select(vec!["prod", "stag", "test"])),
+        ) {
+            let tree = Tree::new(&names.iter().map(|name| format!("hub/S/{name}")).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>());
+            let left_out = |name: &str| {
+                name.starts_with("other_")
+                    || stage.is_some_and(|stage| {
+                        name.starts_with(&format!("{stage}_other_"))
+                            || ["prod", "stag"].iter().any(|it| *it != stage && name.starts_with(&format!("{it}_")))
+                    })
+            };
+            let expected: Vec<_> = names.iter().filter(|name| !left_out(name)).cloned().collect();
+            prop_assert_eq!(tree.names(SKIP, stage, "hub"), expected);
         }
     }
 

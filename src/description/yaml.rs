@@ -86,7 +86,8 @@ impl<'a> Composer<'a> {
             Event::Scalar(text, style, _, tag) => {
                 self.spend(1, text.len(), &span)?;
                 let is_merge_key = style == ScalarStyle::Plain && tag.is_none() && text == "<<";
-                let value = scalar(&text, style, tag.as_deref()).map_err(|reason| at(&span.start, &reason))?;
+                let start = span.tag_start().unwrap_or(span.start);
+                let value = scalar(&text, style, tag.as_deref()).map_err(|reason| at(&start, &reason))?;
                 Node { value, values: 1, bytes: text.len(), height: 1, is_merge_key }
             }
             Event::SequenceStart(_, _, tag) => {
@@ -207,7 +208,9 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, St
 
 fn check_collection(tag: Option<&Tag>, expected: &str, span: &Span) -> Result<(), YamlError> {
     match tag {
-        Some(tag) if !tag.is_yaml_core_schema_tag(expected) => Err(at(&span.start, &unknown_tag(tag))),
+        Some(tag) if !tag.is_yaml_core_schema_tag(expected) => {
+            Err(at(&span.tag_start().unwrap_or(span.start), &unknown_tag(tag)))
+        }
         _ => Ok(()),
     }
 }

@@ -42,8 +42,8 @@ fn integer(text: &str) -> Option<Result<Number, &'static str>> {
     } else if only(|c| c.is_ascii_digit() || c == '_', digits) {
         plain.parse().ok()
     } else {
-        let (first, rest) = plain.split_once(':')?;
-        sexagesimal(first, rest)?
+        let (first, rest) = digits.split_once(':')?;
+        sexagesimal(&first.replace('_', ""), rest)?
     };
     let signed = match (value, negative) {
         (Some(value), true) if value <= 1 << 63 => Some(Number::from((value as i64).wrapping_neg())),
@@ -206,6 +206,8 @@ mod tests {
             ("22:22:10", json!(80530)),
             ("8080:80", json!("8080:80")),
             ("1:2:60", json!("1:2:60")),
+            ("1_0:30", json!(630)),
+            ("1:_3", json!("1:_3")),
             ("1:30.5", json!(90.5)),
             ("1.5", json!(1.5)),
             ("1.", json!(1.0)),

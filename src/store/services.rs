@@ -31,7 +31,8 @@ struct NewRow {
     start_date: i64,
     namespace: String,
     state: &'static str,
-    objects: &'static str,
+    objects: String,
+    update_manifest: Option<String>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -59,7 +60,7 @@ impl Store {
     pub async fn insert_service(&self, new: &NewService) -> Result<Inserted, StoreError> {
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
-            let row = NewRow::from(new);
+            let row = NewRow::try_from(new)?;
             let inserted = first(query!(self.write, |connection| diesel::insert_into(dsl::services)
                 .values(&row)
                 .on_conflict_do_nothing()
@@ -78,7 +79,8 @@ impl Store {
     }
 
     async fn same_start(&self, new: &NewService) -> Result<Option<ServiceRecord>, StoreError> {
-        let NewRow { credential, server_name, start_id, .. } = new.into();
+        let (credential, server_name) = (new.credential.to_string(), new.server_name.to_string());
+        let start_id = new.start_id.to_string();
         first(query!(self.read, |connection| dsl::services
             .filter(dsl::credential.eq(&credential))
             .filter(dsl::server_name.eq(&server_name))
@@ -173,14 +175,6 @@ impl Store {
         Ok(())
     }
 
-    pub async fn set_update_manifest(&self, sequence: i64, manifest: &str) -> Result<(), StoreError> {
-        let manifest = manifest.to_owned();
-        query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
-            .set(dsl::update_manifest.eq(&manifest))
-            .execute(connection))?;
-        Ok(())
-    }
-
     /// Starting becomes Running. False: it is not starting any more, a stop came in between.
     pub async fn mark_running(&self, sequence: i64) -> Result<bool, StoreError> {
         let changed = query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
@@ -217,9 +211,11 @@ impl Store {
     }
 }
 
-impl From<&NewService> for NewRow {
-    fn from(new: &NewService) -> Self {
-        NewRow {
+impl TryFrom<&NewService> for NewRow {
+    type Error = StoreError;
+
+    fn try_from(new: &NewService) -> Result<Self, StoreError> {
+        Ok(NewRow {
             credential: new.credential.to_string(),
             server_name: new.server_name.to_string(),
             start_id: new.start_id.to_string(),
@@ -230,8 +226,9 @@ impl From<&NewService> for NewRow {
             start_date: new.start_date.as_microsecond(),
             namespace: new.namespace.clone(),
             state: ServiceState::Starting.as_str(),
-            objects: "[]",
-        }
+            objects: to_json("objects", &new.objects)?,
+            update_manifest: new.update_manifest.clone(),
+        })
     }
 }
 
@@ -279,7 +276,8 @@ pub(super) fn readable<'a, T>(
     value: &'a str,
     read: impl FnOnce(&'a str) -> Option<T>,
 ) -> Result<T, StoreError> {
-    read(value).ok_or_else(|| StoreError::Unreadable { what, value: value.to_owned() })
+    // A long text would fill the log.
+    read(value).ok_or_else(|| StoreError::Unreadable { what, value: value.chars().take(100).collect() })
 }
 
 pub(super) fn time(what: &'static str, microseconds: i64) -> Result<Timestamp, StoreError> {

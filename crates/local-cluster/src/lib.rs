@@ -13,6 +13,7 @@ pub mod faults;
 mod kinds;
 pub mod kubelet;
 mod names;
+pub mod node;
 mod patch;
 mod schema;
 mod selectors;
@@ -36,6 +37,9 @@ use storage::{Key, Resource};
 use crate::api::Api;
 use crate::controllers::Controllers;
 use crate::kubelet::Kubelet;
+use crate::node::{ProcessNode, ProcessNodeConfig};
+
+const PROCESS_NODE_NAME: &str = "local";
 
 /// How pods are run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub struct ClusterConfig {
     pub data_dir: Option<PathBuf>,
     pub tls: bool,
     pub runtime: RuntimeKind,
+    /// Paths of this machine that containers of the process runtime see too, read-only.
+    pub host_paths: Vec<PathBuf>,
     /// Whether a request without credentials is the administrator's. `None`: exactly when there is no TLS.
     pub anonymous_is_admin: Option<bool>,
 }
@@ -66,6 +72,7 @@ impl Default for ClusterConfig {
             data_dir: None,
             tls: false,
             runtime: RuntimeKind::default(),
+            host_paths: Vec::new(),
             anonymous_is_admin: None,
         }
     }
@@ -75,6 +82,10 @@ impl Default for ClusterConfig {
 pub enum ClusterError {
     #[error("failed to listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("pods that are processes need a data directory")]
+    NoDataDirectory,
+    #[error("failed to start the node")]
+    Node(#[from] node::NodeError),
 }
 
 /// A running cluster. Dropping it stops its tasks; [`LocalCluster::shutdown`] also waits for what runs in it.
@@ -93,7 +104,10 @@ impl LocalCluster {
             .map_err(|source| ClusterError::Listen { address: config.listen, source })?;
         let address =
             listener.local_addr().map_err(|source| ClusterError::Listen { address: config.listen, source })?;
-        let node_name = simulated::NODE_NAME;
+        let node_name = match config.runtime {
+            RuntimeKind::Simulated => simulated::NODE_NAME,
+            RuntimeKind::Process => PROCESS_NODE_NAME,
+        };
         bootstrap(&storage, node_name);
         let addresses = Arc::new(addresses::Addresses::default());
         let api = Arc::new(Api {
@@ -106,15 +120,26 @@ impl LocalCluster {
             service_account_admission: config.runtime == RuntimeKind::Process,
         });
         let stop = watch::channel(false).0;
-        let kubelet: Arc<dyn Kubelet> = Arc::new(simulated::Simulated::new(storage.clone()));
+        let kubelet: Arc<dyn Kubelet> = match (config.runtime, config.data_dir) {
+            (RuntimeKind::Simulated, _) => Arc::new(simulated::Simulated::new(storage.clone())),
+            (RuntimeKind::Process, None) => return Err(ClusterError::NoDataDirectory),
+            (RuntimeKind::Process, Some(data_dir)) => {
+                let node_name = node_name.to_owned();
+                let host_paths = config.host_paths;
+                let node = ProcessNodeConfig { node_name, data_dir, host_paths };
+                ProcessNode::start(storage.clone(), node).await?
+            }
+        };
         // Nobody else can have set it.
         let _ = api.kubelet.set(kubelet);
         let controllers = Controllers::new(storage.clone(), addresses, node_name, api.service_account_admission);
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(controllers.run(stop.subscribe())),
-            tokio::spawn(simulated::run(storage, stop.subscribe())),
             tokio::spawn(server::serve(api.clone(), listener, None, api.faults.watch_down(), stop.subscribe())),
         ];
+        if config.runtime == RuntimeKind::Simulated {
+            tasks.push(tokio::spawn(simulated::run(storage, stop.subscribe())));
+        }
         Ok(LocalCluster { api, address, stop, tasks })
     }
 

@@ -2,6 +2,7 @@
 
 mod postgres;
 mod postgres_server;
+mod postgres_tls;
 mod services;
 mod sqlite;
 mod startup;
@@ -100,6 +101,8 @@ fn new_service(credential_name: &str, server_name: &str, start_id: &str) -> NewS
         jhub_user_id: 7,
         start_date: "2026-11-20T10:45:39.779477Z".parse().unwrap(),
         namespace: "golden".to_owned(),
+        objects: Vec::new(),
+        update_manifest: None,
     }
 }
 

@@ -10,21 +10,25 @@ use tokio_postgres::NoTls;
 
 use super::{DatabaseUrl, TestDatabase};
 
+/// It only names the socket.
+const SOCKET_PORT: u16 = 5432;
+
 pub struct PostgresServer {
     folder: TempDir,
     programs: PathBuf,
-    /// Options of `postgres` beside the usual ones.
-    options: Vec<String>,
+    /// Where it listens on 127.0.0.1 too; otherwise on its socket only.
+    port: Option<u16>,
     process: Child,
 }
 
 impl PostgresServer {
+    /// On a socket alone, where everybody is trusted.
     pub async fn start() -> Self {
-        Self::start_with(Vec::new(), |_| {}).await
+        Self::start_with(None, |_| {}).await
     }
 
     /// `prepare` gets the data folder before the server starts.
-    pub async fn start_with(options: Vec<String>, prepare: impl FnOnce(&Path)) -> Self {
+    pub async fn start_with(port: Option<u16>, prepare: impl FnOnce(&Path)) -> Self {
         let programs = programs();
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
@@ -37,15 +41,15 @@ impl PostgresServer {
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         prepare(&data);
-        let process = serve(&programs, folder.path(), &options);
-        let server = Self { folder, programs, options, process };
+        let process = serve(&programs, folder.path(), port);
+        let server = Self { folder, programs, port, process };
         server.wait().await;
         server
     }
 
     pub async fn restart(&mut self) {
         self.kill();
-        self.process = serve(&self.programs, self.folder.path(), &self.options);
+        self.process = serve(&self.programs, self.folder.path(), self.port);
         self.wait().await;
     }
 
@@ -56,7 +60,8 @@ impl PostgresServer {
     }
 
     pub fn url(&self, database: &str) -> String {
-        format!("postgres:///{database}?user=k8smgr&host={}", self.folder.path().display())
+        let port = self.port.unwrap_or(SOCKET_PORT);
+        format!("postgres:///{database}?user=k8smgr&port={port}&host={}", self.folder.path().display())
     }
 
     pub async fn database(&self, name: &str) -> TestDatabase {
@@ -96,12 +101,14 @@ fn programs() -> PathBuf {
     found.expect("no /usr/lib/postgresql/*/bin/initdb: these tests need Debian's package `postgresql`")
 }
 
-fn serve(programs: &Path, folder: &Path, options: &[String]) -> Child {
+fn serve(programs: &Path, folder: &Path, port: Option<u16>) -> Child {
     let log = std::fs::File::options().append(true).create(true).open(folder.join("log")).unwrap();
     unprivileged(&programs.join("postgres"))
-        .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c"])
+        .args(["-c", "fsync=off", "-c"])
         .arg(format!("unix_socket_directories={}", folder.display()))
-        .args(options)
+        .arg("-c")
+        .arg(if port.is_some() { "listen_addresses=127.0.0.1" } else { "listen_addresses=" })
+        .args(["-c", &format!("port={}", port.unwrap_or(SOCKET_PORT))])
         .arg("-D")
         .arg(folder.join("data"))
         .current_dir("/")

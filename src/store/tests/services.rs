@@ -80,14 +80,15 @@ pub async fn everything_written_is_read_back(database: TestDatabase) {
         r#"{"service":"x","a":[1,-2.5e300,null,true,"\u0000\u001f😀<&>"],"big":123456789012345678901234567890}"#;
     new.user_options = Json::parse(options.as_bytes()).unwrap();
     new.jhub_user_id = i64::MIN;
-    let sequence = store.insert_service(&new).await.unwrap().expect_new().sequence;
-    let objects = vec![
+    let mut objects = vec![
         AppliedObject {
             api_version: "v1".to_owned(),
             kind: "Secret".to_owned(),
             namespace: Some("golden".to_owned()),
             name: "secret-x".to_owned(),
             uid: Some("u1".to_owned()),
+            is_workload: false,
+            is_kept: true,
         },
         AppliedObject {
             api_version: "example.org/v1".to_owned(),
@@ -95,10 +96,17 @@ pub async fn everything_written_is_read_back(database: TestDatabase) {
             namespace: None,
             name: "w".to_owned(),
             uid: None,
+            is_workload: true,
+            is_kept: false,
         },
     ];
+    new.objects = objects.clone();
+    new.update_manifest = Some("kind: Deployment\n---\n".to_owned());
+    let inserted = store.insert_service(&new).await.unwrap().expect_new();
+    assert_eq!(inserted.objects, objects);
+    let sequence = inserted.sequence;
+    objects[1].uid = Some("u2".to_owned());
     store.set_objects(sequence, &objects).await.unwrap();
-    store.set_update_manifest(sequence, "kind: Deployment\n---\n").await.unwrap();
     let ended_at = "2026-11-20T10:45:39.000001Z".parse().unwrap();
     assert!(store.latch_end(sequence, &details(), ended_at).await.unwrap());
 

@@ -91,3 +91,22 @@ async fn a_reader_cannot_write() {
         query!(store.read, |connection| diesel::sql_query("DELETE FROM users").execute(connection)).unwrap_err();
     assert!(format!("{written:?}").contains("readonly"), "{written:?}");
 }
+
+#[derive(diesel::QueryableByName)]
+struct PlanLine {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    detail: String,
+}
+
+#[tokio::test]
+async fn a_poll_reads_one_row_by_index() {
+    let database = TestDatabase::sqlite();
+    let store = database.connect().await;
+    let plan = query!(store.read, |connection| diesel::sql_query(
+        "EXPLAIN QUERY PLAN SELECT * FROM services WHERE credential = 'a' AND server_name = 'b' ORDER BY sequence DESC LIMIT 1"
+    )
+    .load::<PlanLine>(connection))
+    .unwrap();
+    let plan: Vec<String> = plan.into_iter().map(|it| it.detail).collect();
+    assert_eq!(plan, ["SEARCH services USING INDEX services_newest (credential=? AND server_name=?)"]);
+}

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::error::ApiError;
 use crate::kinds::{Kind, Registry};
+use crate::schema::protobuf;
 
 /// A request with its body read.
 #[derive(Debug)]
@@ -41,8 +42,11 @@ impl ApiRequest {
                 .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?;
             return Ok(Some(value));
         }
-        if content_type.contains("protobuf") || content_type.contains("cbor") {
-            let accepted = "application/json, application/yaml";
+        if content_type.contains("protobuf") {
+            return protobuf::decode(&self.body).map(Some).map_err(|error| ApiError::bad_request(error.to_string()));
+        }
+        if content_type.contains("cbor") {
+            let accepted = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
             return Err(ApiError::unsupported_media_type(content_type, accepted));
         }
         serde_json::from_slice(&self.body)
@@ -118,8 +122,6 @@ pub struct Target {
     pub namespace: Option<String>,
     pub name: Option<String>,
     pub subresource: Option<String>,
-    /// The path's subresource and what follows it (`proxy/...`).
-    pub rest: Vec<String>,
 }
 
 impl Target {
@@ -154,11 +156,10 @@ impl Target {
             return Err(ApiError::no_such_path());
         }
         let subresource = rest.get(1).cloned();
-        if subresource.as_ref().is_some_and(|it| !kind.has_subresource(it)) || rest.len() > 3 {
+        if subresource.as_ref().is_some_and(|it| !kind.has_subresource(it)) || rest.len() > 2 {
             return Err(ApiError::no_such_path());
         }
-        let rest = rest.get(2..).unwrap_or_default().to_vec();
-        Ok(Self { kind, namespace, name, subresource, rest })
+        Ok(Self { kind, namespace, name, subresource })
     }
 }
 

@@ -71,7 +71,10 @@ pub fn create(api: &Arc<Api>, request: &ApiRequest, target: &Target) -> Result<A
     if target.kind.namespaced && target.namespace.is_none() {
         return Err(ApiError::method_not_allowed());
     }
-    let object = object_in(request, &target.kind)?;
+    let mut object = object_in(request, &target.kind)?;
+    if let Some(fields) = object["metadata"].as_object_mut() {
+        fields.remove("managedFields");
+    }
     let created = create_object(api, &target.kind, target.namespace.as_deref(), object, &options)?;
     Ok(response::json(201, &*in_view(View::of(request), &target.kind, &created)))
 }
@@ -84,7 +87,7 @@ pub fn create_object(
     mut object: Value,
     options: &WriteOptions,
 ) -> Result<Arc<Value>, ApiError> {
-    schema::check(kind, &object, options.strict)?;
+    schema::check(kind, &mut object, options.strict)?;
     if object["metadata"]["resourceVersion"].as_str().is_some_and(|it| !it.is_empty()) {
         let why = "resourceVersion should not be set on objects to be created";
         return Err(ApiError::bad_request(why));
@@ -96,9 +99,6 @@ pub fn create_object(
     if let Some(fields) = metadata.as_object_mut() {
         for system in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
             fields.remove(system);
-        }
-        if options.field_manager.is_none() || fields.get("managedFields").is_none_or(|it| !it.is_array()) {
-            fields.remove("managedFields");
         }
         if kind.generation {
             fields.insert("generation".to_owned(), json!(1));
@@ -121,7 +121,7 @@ pub fn create_object(
     if !causes.is_empty() {
         return Err(ApiError::invalid(kind, &name, &causes));
     }
-    if options.field_manager.is_some() {
+    if options.field_manager.is_some() && !object["metadata"]["managedFields"].is_array() {
         apply::record_update(kind, None, &mut object, options.manager(), None);
     }
     if options.dry_run {
@@ -283,7 +283,7 @@ pub fn update(api: &Arc<Api>, request: &ApiRequest, target: &Target) -> Result<A
         let why = format!("the name of the object ({given}) does not match the name on the URL ({name})");
         return Err(ApiError::bad_request(why));
     }
-    schema::check(kind, &object, options.strict)?;
+    schema::check(kind, &mut object, options.strict)?;
     settle_namespace(&mut object, kind, target.namespace.as_deref())?;
     if kind.group == "events.k8s.io" {
         event_of_core_group(&mut object);
@@ -323,7 +323,7 @@ pub fn patch(api: &Arc<Api>, request: &ApiRequest, target: &Target) -> Result<An
             tracing::debug!(why);
             return Err(ApiError::invalid(&kind, target.name.as_deref().unwrap_or_default(), &[cause]));
         }
-        schema::check(&kind, &patched, options.strict)?;
+        schema::check(&kind, &mut patched, options.strict)?;
         let mut next = prepare(&kind, current, patched, target.subresource.as_deref())?;
         apply::record_update(&kind, Some(current), &mut next, manager, target.subresource.as_deref());
         Ok(next)
@@ -376,7 +376,7 @@ fn apply_patch(
         return Err(ApiError::bad_request(why));
     }
     body["metadata"]["name"] = json!(name);
-    schema::check(&kind, &body, options.strict)?;
+    schema::check(&kind, &mut body, options.strict)?;
     settle_namespace(&mut body, &kind, target.namespace.as_deref())?;
     let subresource = target.subresource.as_deref();
     let key = kind.key(target.namespace.as_deref(), name);

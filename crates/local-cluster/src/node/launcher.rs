@@ -1,0 +1,167 @@
+//! Starts sandboxes, all from one thread that lives as long as the node.
+//!
+//! `--die-with-parent` makes the kernel end a sandbox with the *thread* that started it; a worker of the runtime may end
+//! at any time, this one only with the node. So a node that is dropped or killed leaves no process.
+
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::Stdio;
+use std::sync::mpsc;
+
+use rustix::io::FdFlags;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::oneshot;
+
+use super::sandbox::Programs;
+
+/// Gives bubblewrap its options from a pipe and keeps standard input, output and errors apart from its own status.
+/// 3: status, 4: options.
+const SCRIPT: &str = r#"exec "$0" --args 4 --json-status-fd 3 "$@" 3>&1 4<&0 0</dev/null 1>&2"#;
+
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    #[error("the node is shutting down")]
+    Closed,
+    #[error("failed to start bubblewrap: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// What to start.
+pub struct Launch {
+    pub arguments: Vec<OsString>,
+    pub command: Vec<OsString>,
+    /// Descriptors that the arguments name.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+/// A sandbox whose root is ready and whose command has been started.
+pub struct Launched {
+    pub child: Child,
+    /// The first process of the sandbox's pid namespace, as the host numbers it. Ending it ends all in there.
+    pub init_pid: i32,
+    /// What the container writes, standard output and errors in their order.
+    pub output: ChildStderr,
+    /// Whether bubblewrap reported the command's exit code: it does not when the command could not be executed.
+    pub exit_reported: oneshot::Receiver<bool>,
+}
+
+type Request = (Command, Vec<OwnedFd>, oneshot::Sender<std::io::Result<Child>>);
+
+/// The starting thread. It ends, and all sandboxes with it, when this is dropped.
+pub struct Launcher {
+    requests: mpsc::Sender<Request>,
+    programs: Programs,
+}
+
+impl Launcher {
+    pub fn start(programs: Programs) -> std::io::Result<Self> {
+        let (requests, incoming) = mpsc::channel::<Request>();
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new().name("container-launcher".to_owned()).spawn(move || {
+            // Children are awaited on the runtime, so they must be made within it.
+            let _inside = runtime.enter();
+            while let Ok((mut command, inherited, reply)) = incoming.recv() {
+                // Nobody waits any more: dropping the child ends it.
+                let _ = reply.send(spawn_with(&mut command, &inherited));
+            }
+        })?;
+        Ok(Self { requests, programs })
+    }
+
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// Starts a sandbox and waits until its root is complete.
+    pub async fn launch(&self, launch: Launch) -> Result<Launched, LaunchError> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        let gate = theirs.as_raw_fd();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", SCRIPT]).arg(&self.programs.bwrap).args(["--block-fd", &gate.to_string(), "--"]);
+        command.args(&launch.command).env_clear().current_dir("/").kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut inherited = launch.descriptors;
+        inherited.push(theirs.into());
+        let (reply, child) = oneshot::channel();
+        self.requests.send((command, inherited, reply)).map_err(|_| LaunchError::Closed)?;
+        let mut child = child.await.map_err(|_| LaunchError::Closed)??;
+        let missing = || LaunchError::Setup("a pipe to bubblewrap is missing".to_owned());
+        let mut stdin = child.stdin.take().ok_or_else(missing)?;
+        let mut status = BufReader::new(child.stdout.take().ok_or_else(missing)?).lines();
+        let mut output = child.stderr.take().ok_or_else(missing)?;
+        let options = joined(&launch.arguments);
+        let written = async {
+            stdin.write_all(&options).await?;
+            stdin.shutdown().await
+        };
+        // A bubblewrap that refuses its options says why on its error output.
+        let refused = written.await.is_err();
+        drop(stdin);
+        let first = status.next_line().await?.unwrap_or_default();
+        let init_pid = child_pid(&first);
+        let ready = !refused && init_pid.is_some() && opened(ours).await;
+        match init_pid.filter(|_| ready) {
+            Some(init_pid) => {
+                let (reported, exit_reported) = oneshot::channel();
+                tokio::spawn(async move {
+                    let mut found = false;
+                    while let Ok(Some(line)) = status.next_line().await {
+                        found |= line.contains("\"exit-code\"");
+                    }
+                    // The container was given up.
+                    let _ = reported.send(found);
+                });
+                Ok(Launched { child, init_pid, output, exit_reported })
+            }
+            None => {
+                let mut said = Vec::new();
+                output.read_to_end(&mut said).await?;
+                child.wait().await?;
+                let said = String::from_utf8_lossy(&said);
+                Err(LaunchError::Setup(said.lines().last().unwrap_or("bubblewrap failed").trim().to_owned()))
+            }
+        }
+    }
+}
+
+/// bubblewrap reads one byte from the gate once the root is complete and closes it. When it fails before, the byte is
+/// left unread and the connection reset.
+async fn opened(gate: StdUnixStream) -> bool {
+    let pass = async {
+        gate.set_nonblocking(true)?;
+        let mut gate = UnixStream::from_std(gate)?;
+        gate.write_all(b"g").await?;
+        gate.read(&mut [0]).await
+    };
+    pass.await.is_ok_and(|read| read == 0)
+}
+
+fn spawn_with(command: &mut Command, inherited: &[OwnedFd]) -> std::io::Result<Child> {
+    for descriptor in inherited {
+        rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
+    }
+    let child = command.spawn();
+    for descriptor in inherited {
+        rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
+    }
+    child
+}
+
+fn joined(arguments: &[OsString]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for argument in arguments {
+        bytes.extend_from_slice(argument.as_encoded_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
+fn child_pid(line: &str) -> Option<i32> {
+    let status: serde_json::Value = serde_json::from_str(line).ok()?;
+    i32::try_from(status["child-pid"].as_i64()?).ok()
+}
