@@ -11,4 +11,5 @@ pub mod http;
 pub mod log_handlers;
 pub mod services;
 pub mod store;
+pub mod stored_log_handlers;
 pub mod user_homes;

@@ -25,7 +25,9 @@ enum Hosts {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not a target: write `public`, an address, a network such as 10.0.0.0/8, or a host name, each with `:port` where one port only is meant")]
+#[error(
+    "`{0}` is not a target: write `public`, an address, a network such as 10.0.0.0/8, or a host name, each with `:port` where one port only is meant"
+)]
 pub struct TargetError(String);
 
 impl AllowedTarget {
@@ -142,9 +144,8 @@ fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let reserved = ["0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"];
-    let is_reserved = |network: &&str| {
-        network.parse::<AllowedTarget>().is_ok_and(|it| it.holds(IpAddr::V4(address), 0))
-    };
+    let is_reserved =
+        |network: &&str| network.parse::<AllowedTarget>().is_ok_and(|it| it.holds(IpAddr::V4(address), 0));
     !(address.is_private()
         || address.is_loopback()
         || address.is_link_local()
@@ -178,9 +179,26 @@ mod tests {
             assert!(allows("public", address), "{address}");
         }
         for address in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1",
-            "224.0.0.1", "255.255.255.255", "192.0.2.1", "::1", "::", "fe80::1", "fc00::1", "ff02::1",
-            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "2001:db8::1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.0.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "192.0.2.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "2002:7f00:1::",
+            "64:ff9b::7f00:1",
+            "2001:db8::1",
         ] {
             assert!(!allows("public", address), "{address}");
         }

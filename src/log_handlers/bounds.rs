@@ -57,9 +57,8 @@ impl Bounds {
     pub fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
         let resolved = (host, port).to_socket_addrs();
         let resolved = resolved.map_err(|error| format!("host {host:?} is not known: {}", why(&error)))?;
-        let is_allowed = |it: &SocketAddr| {
-            self.names(host, port) || self.targets.iter().any(|target| target.holds(it.ip(), port))
-        };
+        let is_allowed =
+            |it: &SocketAddr| self.names(host, port) || self.targets.iter().any(|target| target.holds(it.ip(), port));
         let allowed: Vec<_> = resolved.filter(is_allowed).collect();
         if allowed.is_empty() { Err(format!("{host}:{port} is not among logs.targets")) } else { Ok(allowed) }
     }

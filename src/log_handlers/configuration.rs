@@ -314,23 +314,87 @@ mod tests {
     #[test]
     fn the_first_failing_check_is_told() {
         for (kind, given, message) in [
-            (HandlerKind::Stream, r#"{"formatter":null,"level":1}"#, "Unsupported formatter: None. Supported formatters: ['simple', 'json']"),
-            (HandlerKind::File, r#"{"filename":5,"when":1}"#, "filename in configuration must be of type [<class 'str'>] not <class 'int'>"),
-            (HandlerKind::File, r#"{"when":"w7","backupCount":"7"}"#, "Unsupported when: w7. Supported whens: ['s', 'm', 'h', 'd', 'w0', 'w1', 'w2', 'w3', 'w4', 'w5', 'w6', 'midnight']"),
-            (HandlerKind::File, r#"{"backupCount":true}"#, "backupCount in configuration must be of type [<class 'int'>] not <class 'bool'>"),
-            (HandlerKind::Smtp, r#"{"mailhost":["h",25],"fromaddr":1}"#, "mailhost in configuration must be of type [<class 'str'>] not <class 'list'>"),
-            (HandlerKind::Smtp, r#"{"fromaddr":null,"toaddrs":""}"#, "fromaddr in configuration must be of type [<class 'str'>] not <class 'NoneType'>"),
-            (HandlerKind::Smtp, r#"{"toaddrs":"c@d"}"#, "toaddrs in configuration must be of type [<class 'list'>] not <class 'str'>"),
-            (HandlerKind::Smtp, r#"{"toaddrs":[{}]}"#, "toaddrs in configuration must be of type [<class 'str'>] not <class 'dict'>"),
-            (HandlerKind::Smtp, r#"{"subject":1.5}"#, "subject in configuration must be of type [<class 'str'>] not <class 'float'>"),
-            (HandlerKind::Smtp, r#"{"subject":"a\nBcc: x"}"#, "subject in configuration must not hold control characters"),
-            (HandlerKind::Smtp, r#"{"mailhost":"h","fromaddr":"a@b"}"#, "toaddrs in configuration must not be empty where there is a mailhost"),
+            (
+                HandlerKind::Stream,
+                r#"{"formatter":null,"level":1}"#,
+                "Unsupported formatter: None. Supported formatters: ['simple', 'json']",
+            ),
+            (
+                HandlerKind::File,
+                r#"{"filename":5,"when":1}"#,
+                "filename in configuration must be of type [<class 'str'>] not <class 'int'>",
+            ),
+            (
+                HandlerKind::File,
+                r#"{"when":"w7","backupCount":"7"}"#,
+                "Unsupported when: w7. Supported whens: ['s', 'm', 'h', 'd', 'w0', 'w1', 'w2', 'w3', 'w4', 'w5', 'w6', 'midnight']",
+            ),
+            (
+                HandlerKind::File,
+                r#"{"backupCount":true}"#,
+                "backupCount in configuration must be of type [<class 'int'>] not <class 'bool'>",
+            ),
+            (
+                HandlerKind::Smtp,
+                r#"{"mailhost":["h",25],"fromaddr":1}"#,
+                "mailhost in configuration must be of type [<class 'str'>] not <class 'list'>",
+            ),
+            (
+                HandlerKind::Smtp,
+                r#"{"fromaddr":null,"toaddrs":""}"#,
+                "fromaddr in configuration must be of type [<class 'str'>] not <class 'NoneType'>",
+            ),
+            (
+                HandlerKind::Smtp,
+                r#"{"toaddrs":"c@d"}"#,
+                "toaddrs in configuration must be of type [<class 'list'>] not <class 'str'>",
+            ),
+            (
+                HandlerKind::Smtp,
+                r#"{"toaddrs":[{}]}"#,
+                "toaddrs in configuration must be of type [<class 'str'>] not <class 'dict'>",
+            ),
+            (
+                HandlerKind::Smtp,
+                r#"{"subject":1.5}"#,
+                "subject in configuration must be of type [<class 'str'>] not <class 'float'>",
+            ),
+            (
+                HandlerKind::Smtp,
+                r#"{"subject":"a\nBcc: x"}"#,
+                "subject in configuration must not hold control characters",
+            ),
+            (
+                HandlerKind::Smtp,
+                r#"{"mailhost":"h","fromaddr":"a@b"}"#,
+                "toaddrs in configuration must not be empty where there is a mailhost",
+            ),
             (HandlerKind::Smtp, r#"{"security":"ssl"}"#, "security in configuration must be none, starttls or tls"),
-            (HandlerKind::Syslog, r#"{"address":"h"}"#, "address in configuration must be of type [<class 'list'>] not <class 'str'>"),
-            (HandlerKind::Syslog, r#"{"address":["h"]}"#, "address in configuration must hold a host and a port, such as ['127.0.0.1', 514]"),
-            (HandlerKind::Syslog, r#"{"address":["h",70000]}"#, "the port of address in configuration must be between 1 and 65535"),
-            (HandlerKind::Syslog, r#"{"socktype":"tcp"}"#, "Unsupported socktype: tcp. Supported socktypes: ['ext://socket.SOCK_DGRAM', 'ext://socket.SOCK_STREAM']"),
-            (HandlerKind::Stream, r#"{"filename":5}"#, "Unsupported key in configuration: filename. Supported keys: ['formatter', 'level', 'stream']"),
+            (
+                HandlerKind::Syslog,
+                r#"{"address":"h"}"#,
+                "address in configuration must be of type [<class 'list'>] not <class 'str'>",
+            ),
+            (
+                HandlerKind::Syslog,
+                r#"{"address":["h"]}"#,
+                "address in configuration must hold a host and a port, such as ['127.0.0.1', 514]",
+            ),
+            (
+                HandlerKind::Syslog,
+                r#"{"address":["h",70000]}"#,
+                "the port of address in configuration must be between 1 and 65535",
+            ),
+            (
+                HandlerKind::Syslog,
+                r#"{"socktype":"tcp"}"#,
+                "Unsupported socktype: tcp. Supported socktypes: ['ext://socket.SOCK_DGRAM', 'ext://socket.SOCK_STREAM']",
+            ),
+            (
+                HandlerKind::Stream,
+                r#"{"filename":5}"#,
+                "Unsupported key in configuration: filename. Supported keys: ['formatter', 'level', 'stream']",
+            ),
         ] {
             assert_eq!(merged(kind, given).unwrap_err(), message, "{given}");
         }
@@ -355,6 +419,8 @@ mod tests {
         let Destination::Smtp(mail) = configuration.destination else { panic!("no mail") };
         assert_eq!((mail.port, mail.security), (25, Security::None));
         assert!(!configuration.json.to_text().contains("port"));
-        assert!(merged(HandlerKind::Syslog, r#"{"protocol":"rfc5424"}"#).unwrap().ends_with(r#""protocol":"rfc5424"}"#));
+        assert!(
+            merged(HandlerKind::Syslog, r#"{"protocol":"rfc5424"}"#).unwrap().ends_with(r#""protocol":"rfc5424"}"#)
+        );
     }
 }

@@ -150,7 +150,8 @@ mod tests {
         let extras = r#"{"env":{"a":7,"b":"ü😀\n"},"list":[1,null,true],"uuidcode":"lg2"}"#;
         assert_eq!(
             Formatter::Json.line(&record(Level::TRACE, "Trace \"x\"", extras), &TimeZone::UTC),
-            r#"{"asctime": "2026-11-20 11:21:25,552", "levelno": 5, "levelname": "TRACE", "logger": "K8sMgr", "#.to_owned()
+            r#"{"asctime": "2026-11-20 11:21:25,552", "levelno": 5, "levelname": "TRACE", "logger": "K8sMgr", "#
+                .to_owned()
                 + r#""file": "src/http/log_test.rs", "line": 38, "function": "k8smgr::http::log_test", "#
                 + r#""Message": "Trace \"x\"", "env": {"a": 7, "b": "\u00fc\ud83d\ude00\n"}, "#
                 + r#""list": [1, null, true], "uuidcode": "lg2"}"#

@@ -173,7 +173,9 @@ fn added(handler: &StoredHandler) -> Record {
         _ => Vec::new(),
     };
     // `filename` is taken in Python's records.
-    let named = |(key, value): (String, Json)| if key == "filename" { ("filename_extra".to_owned(), value) } else { (key, value) };
+    let named = |(key, value): (String, Json)| {
+        if key == "filename" { ("filename_extra".to_owned(), value) } else { (key, value) }
+    };
     let message = format!("Logging handler added ({})", handler.handler);
     let place = (file!(), line!(), module_path!());
     Record::new(Timestamp::now(), Level::DEBUG, place, &message, extras.into_iter().map(named))

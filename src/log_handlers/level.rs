@@ -90,8 +90,18 @@ mod tests {
     #[test]
     fn levels_are_numbers_numbers_as_text_and_names() {
         for (json, level) in [
-            ("0", 0), ("5", 5), ("10.0", 10), ("99", 99), (r#""50""#, 50), (r#""0""#, 0), (r#""WARN""#, 30),
-            (r#""WARNING""#, 30), (r#""FATAL""#, 50), (r#""CRITICAL""#, 50), (r#""DEACTIVATE""#, 99), (r#""NOTSET""#, 0),
+            ("0", 0),
+            ("5", 5),
+            ("10.0", 10),
+            ("99", 99),
+            (r#""50""#, 50),
+            (r#""0""#, 0),
+            (r#""WARN""#, 30),
+            (r#""WARNING""#, 30),
+            (r#""FATAL""#, 50),
+            (r#""CRITICAL""#, 50),
+            (r#""DEACTIVATE""#, 99),
+            (r#""NOTSET""#, 0),
         ] {
             assert_eq!(Level::parse(&Json::parse(json.as_bytes()).unwrap()), Some(Level(level)), "{json}");
         }

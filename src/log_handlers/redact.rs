@@ -17,7 +17,9 @@ const SHORTEST_CREDENTIAL: usize = 12;
 pub fn redacted(name: &str, value: Json) -> Json {
     match value {
         Json::Null => Json::Null,
-        Json::Object(members) if is_auth_state(name) => Json::Object(members.into_iter().map(redacted_member).collect()),
+        Json::Object(members) if is_auth_state(name) => {
+            Json::Object(members.into_iter().map(redacted_member).collect())
+        }
         _ if is_secret(name) => Json::String(MASK.to_owned()),
         Json::String(text) => Json::String(redacted_text(text)),
         Json::List(items) => Json::List(items.into_iter().map(|item| redacted("", item)).collect()),

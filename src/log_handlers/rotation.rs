@@ -168,8 +168,17 @@ mod tests {
     #[test]
     fn only_files_of_this_log_and_period_are_removed() {
         let names = [
-            "k.log", "k.log.2026-11-18", "k.log.2026-11-17", "k.log.2026-11-19", "k.log.2026-11-01_10", "k.log.old",
-            "k.2026-11-01", "k.2026-11-01.log", "k.log.2026-11-16.gz", "other.log.2026-11-01", "k.log.2026-11-1x",
+            "k.log",
+            "k.log.2026-11-18",
+            "k.log.2026-11-17",
+            "k.log.2026-11-19",
+            "k.log.2026-11-01_10",
+            "k.log.old",
+            "k.2026-11-01",
+            "k.2026-11-01.log",
+            "k.log.2026-11-16.gz",
+            "other.log.2026-11-01",
+            "k.log.2026-11-1x",
         ];
         let names = || names.iter().map(|it| (*it).to_owned());
         assert_eq!(names_to_remove("k.log", When::Midnight, names(), 3), ["k.log.2026-11-16.gz"]);

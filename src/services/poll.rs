@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tracing::Instrument;
 
 use super::judge::{End, Judgement};
 use super::{PollError, Services};
@@ -80,13 +81,15 @@ impl Services {
     /// Deletes what runs of a service that ended, in the background, for as long as it takes.
     pub(super) fn delete_workload(self: &Arc<Self>, record: ServiceRecord) {
         let services = self.clone();
-        tokio::spawn(async move {
+        let work = async move {
             let workload: Vec<_> = record.objects.iter().filter(|it| it.is_workload).cloned().collect();
             let mark = services.mark(&record);
             while let Err(error) = services.delete_all(&workload, &mark, Deadline::after(DELETION_TIME)).await {
                 tracing::warn!(id = %record.object_id, %error, "the workload of an ended service is deleted later");
                 tokio::time::sleep(DELETION_PAUSE).await;
             }
-        });
+        }
+        .in_current_span();
+        tokio::spawn(work);
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::plan::{Plan, StartRequest};
 use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
@@ -25,7 +27,7 @@ impl Services {
     /// is carried through or rolled back, never left half done.
     pub async fn start(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
         let services = self.clone();
-        tokio::spawn(async move { services.start_or_roll_back(request).await }).await?
+        tokio::spawn(async move { services.start_or_roll_back(request).await }.in_current_span()).await?
     }
 
     async fn start_or_roll_back(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {

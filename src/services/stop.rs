@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tracing::Instrument;
 
 use super::{Services, StopError, name_of};
 use crate::cluster::{ClusterError, Deadline, Deletion};
@@ -31,11 +32,12 @@ impl Services {
             self.store.begin_stop(record.sequence).await?;
         }
         let services = self.clone();
-        let work = tokio::spawn(async move {
+        let work = async move {
             for record in named {
                 services.finish_stop(&record, Deadline::after(STOP_TIME)).await;
             }
-        });
+        };
+        let work = tokio::spawn(work.in_current_span());
         let _ = tokio::time::timeout(STOP_TIME, work).await;
         Ok(())
     }

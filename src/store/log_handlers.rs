@@ -62,10 +62,9 @@ impl Store {
     /// False: there is none of this name.
     pub async fn delete_log_handler(&self, handler: &str) -> Result<bool, StoreError> {
         let handler = handler.to_owned();
-        let deleted = query!(self.write, |connection| diesel::delete(
-            dsl::log_handlers.filter(dsl::handler.eq(&handler))
-        )
-        .execute(connection))?;
+        let deleted =
+            query!(self.write, |connection| diesel::delete(dsl::log_handlers.filter(dsl::handler.eq(&handler)))
+                .execute(connection))?;
         Ok(deleted == 1)
     }
 }

@@ -32,13 +32,7 @@ enum Connection {
 }
 
 impl Syslog {
-    pub fn new(
-        address: (String, u16),
-        transport: Transport,
-        protocol: Protocol,
-        bounds: Bounds,
-        lines: Lines,
-    ) -> Self {
+    pub fn new(address: (String, u16), transport: Transport, protocol: Protocol, bounds: Bounds, lines: Lines) -> Self {
         let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host_name: String = host_name.trim().chars().filter(char::is_ascii_graphic).take(255).collect();
         let host_name = if host_name.is_empty() { "-".to_owned() } else { host_name };
@@ -168,8 +162,12 @@ mod tests {
     fn the_priority_is_the_reference_s() {
         let sink = syslog(Transport::Datagram, Protocol::Rfc3164);
         for (level, priority) in [
-            (Level::TRACE, "<12>"), (Level::DEBUG, "<15>"), (Level::INFO, "<14>"), (Level::WARNING, "<12>"),
-            (Level::ERROR, "<11>"), (Level::CRITICAL, "<10>"),
+            (Level::TRACE, "<12>"),
+            (Level::DEBUG, "<15>"),
+            (Level::INFO, "<14>"),
+            (Level::WARNING, "<12>"),
+            (Level::ERROR, "<11>"),
+            (Level::CRITICAL, "<10>"),
         ] {
             let message = String::from_utf8(sink.message(&record(level))).unwrap();
             assert!(message.starts_with(&format!("{priority}2026-11-20 11:21:28,011 logger=K8sMgr ")), "{message}");
