@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::local_cluster;
 use crate::app::{App, Settings};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, SecretUrl};
 use crate::store::DatabaseUrl;
 
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub struct ServeArguments {
     config: Option<PathBuf>,
     /// sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL and `database_url`.
     #[arg(long)]
-    database_url: Option<DatabaseUrl>,
+    database_url: Option<SecretUrl>,
     /// Use a cluster on this machine, in this process: pods are local processes. For one machine only.
     #[arg(long)]
     local: bool,
@@ -72,15 +72,14 @@ pub(super) fn load_config(named: Option<&Path>, environment: &Environment) -> an
 
 /// The command line comes before the environment, the environment before the file.
 pub(super) fn database_url(
-    argument: Option<DatabaseUrl>,
+    argument: Option<SecretUrl>,
     environment: &Environment,
     config: &Config,
 ) -> anyhow::Result<DatabaseUrl> {
-    let named = environment.database_url.as_ref().or(config.database_url.as_ref());
-    match (argument, named) {
-        (Some(url), _) => Ok(url),
-        (None, Some(url)) => Ok(url.expose().parse()?),
-        (None, None) => Ok(DatabaseUrl::sqlite(Path::new("k8smgr.sqlite3"))?),
+    let named = argument.as_ref().or(environment.database_url.as_ref()).or(config.database_url.as_ref());
+    match named {
+        Some(url) => Ok(url.expose().parse()?),
+        None => Ok(DatabaseUrl::sqlite(Path::new("k8smgr.sqlite3"))?),
     }
 }
 

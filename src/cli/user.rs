@@ -11,10 +11,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::serve::{database_url, load_config};
 use crate::auth::{REMEMBERED_FOR, hash_password, imported_token, new_token, token_hash};
-use crate::config::Environment;
+use crate::config::{Environment, SecretUrl};
 use crate::domain::Credential;
 use crate::domain::group::Group;
-use crate::store::{DatabaseUrl, NewUser, Store, TokenAdded};
+use crate::store::{NewUser, Store, TokenAdded};
 
 #[derive(Debug, Args)]
 pub struct UserArguments {
@@ -23,7 +23,7 @@ pub struct UserArguments {
     config: Option<PathBuf>,
     /// sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL and `database_url`.
     #[arg(long)]
-    database_url: Option<DatabaseUrl>,
+    database_url: Option<SecretUrl>,
     #[command(subcommand)]
     command: UserCommand,
 }
@@ -256,6 +256,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::store::DatabaseUrl;
     use crate::auth::Authenticator;
 
     #[derive(Parser)]

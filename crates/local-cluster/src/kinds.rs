@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 
-use crate::storage::{Key, Resource};
+use crate::storage::{Key, Resource, Storage};
 
 /// One served resource of one version.
 #[derive(Clone, Debug)]
@@ -157,6 +157,16 @@ fn path_of(kind: &Kind) -> (String, String, String) {
 }
 
 impl Registry {
+    /// The built-in kinds and those of the definitions that are stored already.
+    pub fn with_custom_of(storage: &Storage) -> Self {
+        let registry = Self::default();
+        let definitions = Resource::new("apiextensions.k8s.io", "customresourcedefinitions");
+        for definition in storage.list(&definitions, None).1 {
+            registry.set_custom(&definition);
+        }
+        registry
+    }
+
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
         let kinds = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
         kinds.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
@@ -164,16 +174,6 @@ impl Registry {
 
     pub fn all(&self) -> Vec<Arc<Kind>> {
         self.kinds.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    /// Any served version of a stored resource.
-    pub fn of_resource(&self, resource: &Resource) -> Option<Arc<Kind>> {
-        self.all().into_iter().find(|kind| kind.resource() == *resource)
-    }
-
-    /// A kind by its name, as ownerReferences and involvedObjects give it.
-    pub fn by_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Kind>> {
-        self.all().into_iter().find(|it| it.kind == kind && it.api_version() == api_version)
     }
 
     /// Serves what a CustomResourceDefinition declares, instead of what it declared before.

@@ -109,6 +109,13 @@ impl Storage {
         Self { inner: Arc::new(Mutex::new(inner)), changes: broadcast::channel(BACKLOG).0 }
     }
 
+    /// A storage with objects of an earlier life, at the revision it had reached. What came before has no history.
+    pub fn restore(revision: u64, objects: impl Iterator<Item = (Key, Value)>) -> Self {
+        let objects = objects.map(|(key, object)| (key, Arc::new(object))).collect();
+        let inner = Inner { revision, objects, history: VecDeque::new(), compacted: revision };
+        Self { inner: Arc::new(Mutex::new(inner)), changes: broadcast::channel(BACKLOG).0 }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Lines, Sink, SinkError};
 use crate::log_handlers::bounds::{Bounds, why};
 use crate::log_handlers::configuration::{Protocol, Transport};
-use crate::log_handlers::{Level, Record};
+use crate::log_handlers::Record;
 
 const WRITE_TIME: Duration = Duration::from_secs(5);
 const FACILITY_USER: u8 = 1;
@@ -147,7 +147,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::log_handlers::Formatter;
+    use crate::log_handlers::{Formatter, Level};
 
     fn syslog(transport: Transport, protocol: Protocol) -> Syslog {
         let lines = Lines { formatter: Formatter::Simple, zone: TimeZone::UTC };

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::addresses::Addresses;
+use crate::auth::Auth;
 use crate::faults::Faults;
 use crate::kinds::Registry;
 use crate::kubelet::Kubelet;
@@ -30,6 +31,7 @@ pub struct Api {
     pub registry: Registry,
     pub faults: Faults,
     pub calls: Calls,
+    pub auth: Auth,
     pub addresses: Arc<Addresses>,
     pub kubelet: OnceLock<Arc<dyn Kubelet>>,
     /// Pods get `serviceAccountName: default`, as the ServiceAccount admission gives it.

@@ -8,12 +8,20 @@ use super::error::ApiError;
 use super::request::{ApiRequest, Target, decode};
 use super::response::{self, Answer};
 use super::{Api, delete, discovery, logs, read, review, subresources, watch, write};
+use crate::auth::User;
 use crate::faults::{Fault, Met};
+use crate::rbac::{self, Attributes};
 
 /// `None`: the connection is to be closed without an answer (a fault).
 pub async fn answer(api: &Arc<Api>, request: ApiRequest) -> Option<Answer> {
     let segments: Vec<String> =
         request.path.split('/').filter(|it| !it.is_empty()).map(|it| decode(it, false)).collect();
+    let health = matches!(segments.first().map(String::as_str), Some("healthz" | "livez" | "readyz" | "version"));
+    let user = match api.auth.user(request.header("authorization"), &api.storage) {
+        Some(user) => user,
+        None if health => User::service_account("", ""),
+        None => return Some(response::refusal(&ApiError::unauthorized())),
+    };
     if let Some(answer) = discovery::answer(api, &request, &segments) {
         api.calls.count("discovery", segments.first().map_or("/", String::as_str));
         return Some(answer);
@@ -30,6 +38,9 @@ pub async fn answer(api: &Arc<Api>, request: ApiRequest) -> Option<Answer> {
         None => target.kind.plural.clone(),
     };
     api.calls.count(verb, &resource);
+    if let Err(error) = authorize(api, &user, &target, verb, &resource) {
+        return Some(response::refusal(&error));
+    }
     let name = target.name.clone().or_else(|| name_in_body(&request)).unwrap_or_default();
     let met = api.faults.meet(verb, &resource, &name);
     let mut after = None;
@@ -58,7 +69,7 @@ pub async fn answer(api: &Arc<Api>, request: ApiRequest) -> Option<Answer> {
     {
         return Some(read::empty_list(api, &target));
     }
-    let done = dispatch(api, &request, &target, verb).await.unwrap_or_else(|error| response::refusal(&error));
+    let done = dispatch(api, &request, &target, verb, &user).await.unwrap_or_else(|error| response::refusal(&error));
     match after {
         Some((_, Fault::DropAfterEffect)) => None,
         Some((id, Fault::StaleList)) if verb == "list" => Some(read::stale(api, id, done).await),
@@ -110,10 +121,32 @@ fn name_in_body(request: &ApiRequest) -> Option<String> {
     body["metadata"]["name"].as_str().or_else(|| body["metadata"]["generateName"].as_str()).map(str::to_owned)
 }
 
-async fn dispatch(api: &Arc<Api>, request: &ApiRequest, target: &Target, verb: &str) -> Result<Answer, ApiError> {
+fn authorize(api: &Api, user: &User, target: &Target, verb: &str, resource: &str) -> Result<(), ApiError> {
+    let reviews_self = target.kind.create_only && target.kind.kind.starts_with("Self");
+    let name = target.name.as_deref().unwrap_or_default();
+    let wanted = Attributes {
+        verb,
+        group: &target.kind.group,
+        resource,
+        namespace: target.namespace.as_deref().unwrap_or_default(),
+        name,
+    };
+    if reviews_self || rbac::allows(&api.storage, user, &wanted) {
+        return Ok(());
+    }
+    Err(ApiError::forbidden(&target.kind, name, &wanted.refusal(user)))
+}
+
+async fn dispatch(
+    api: &Arc<Api>,
+    request: &ApiRequest,
+    target: &Target,
+    verb: &str,
+    user: &User,
+) -> Result<Answer, ApiError> {
     if target.kind.create_only {
         return if verb == "create" {
-            review::create(api, request, target)
+            review::create(api, request, target, user)
         } else {
             Err(ApiError::method_not_allowed())
         };

@@ -17,6 +17,7 @@ pub fn answer(api: &Arc<Api>, request: &ApiRequest, target: &Target, verb: &str)
         (Some("scale"), "update" | "patch") => scale(api, request, target, verb),
         (Some("binding"), "create") => bind(api, request, target),
         (Some("eviction"), "create") => evict(api, request, target),
+        (Some("token"), "create") => token(api, request, target),
         (Some("finalize"), "update") => finalize(api, request, target),
         _ => Err(ApiError::method_not_allowed()),
     }
@@ -132,6 +133,22 @@ fn evict(api: &Arc<Api>, request: &ApiRequest, target: &Target) -> Result<Answer
     }
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(response::json(201, &status))
+}
+
+fn token(api: &Arc<Api>, request: &ApiRequest, target: &Target) -> Result<Answer, ApiError> {
+    let account = read::find(api, target)?;
+    let body = request.json()?.unwrap_or_default();
+    let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(3600).clamp(600, 365 * 24 * 3600);
+    let audience = body["spec"]["audiences"][0].as_str();
+    let (token, expires) = api.auth.issue(&account, None, audience, seconds);
+    let expires = jiff::Timestamp::from_second(expires).unwrap_or_default();
+    let answer = json!({
+        "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
+        "metadata": {"name": account["metadata"]["name"], "namespace": account["metadata"]["namespace"]},
+        "spec": {"audiences": [audience.unwrap_or("https://kubernetes.default.svc")], "expirationSeconds": seconds},
+        "status": {"token": token, "expirationTimestamp": expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()},
+    });
+    Ok(response::json(201, &answer))
 }
 
 fn finalize(api: &Arc<Api>, request: &ApiRequest, target: &Target) -> Result<Answer, ApiError> {

@@ -1,96 +1,115 @@
 //! Runs a command inside a container that runs: exec probes and lifecycle hooks.
+//!
+//! Where this process is root, it enters the container's namespaces. Where it is not, the kernel does not let it in
+//! (bubblewrap's outer user namespace has no process left to join), and the command runs in a second sandbox with the
+//! same root, volumes, /tmp, environment and network, but without the container's processes.
 
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
-use tokio::process::Command;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
 
+use super::Shared;
 use super::identity::Identity;
-use super::sandbox::{Programs, drop_privileges, obeyed_by_loader};
+use super::launcher::{Launch, LaunchError};
+use super::sandbox::{drop_privileges, obeyed_by_loader};
 
 /// What of a command's output is told on.
 const OUTPUT_BYTES: u64 = 10 * 1024;
+/// What `timeout` gets on top before the command is given up from outside.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// What the container's sandbox was made of, to make another.
+pub struct Again {
+    pub arguments: Vec<OsString>,
+    pub descriptors: Arc<Vec<OwnedFd>>,
+}
 
 /// A container to run commands in.
 #[derive(Clone)]
 pub struct Inside {
+    pub node: Arc<Shared>,
     pub init_pid: i32,
-    pub programs: Programs,
     pub identity: Identity,
-    pub privileged: bool,
-    pub environment: Vec<(String, String)>,
+    pub environment: Arc<[(String, String)]>,
     pub working_dir: String,
+    pub again: Arc<Again>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
     #[error("command timed out after {0:?}")]
     TimedOut(Duration),
-    #[error("{output}")]
-    Failed { code: i32, output: String },
+    /// With what it said.
+    #[error("{0}")]
+    Failed(String),
     #[error("failed to run the command: {0}")]
     Io(#[from] std::io::Error),
+    #[error("failed to run the command: {0}")]
+    Launch(#[from] LaunchError),
 }
 
 impl Inside {
     /// Runs a command to its end; its output is given on failure.
     pub async fn run(&self, command: &[String], timeout: Duration) -> Result<(), ExecError> {
-        let mut child = self.command(command, timeout).spawn()?;
-        let mut output = Vec::new();
-        let (mut stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let errors = async {
-            let mut said = Vec::new();
-            if let Some(stderr) = stderr {
-                stderr.take(OUTPUT_BYTES).read_to_end(&mut said).await?;
-            }
-            Ok::<_, std::io::Error>(said)
+        let (child, output): (Child, Box<dyn AsyncRead + Send + Unpin>) = if self.node.privileged {
+            let (reader, writer) = std::io::pipe()?;
+            let child = self.entering(command, timeout, writer)?.spawn()?;
+            (child, Box::new(tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into())?))
+        } else {
+            let launched = self.node.launcher.launch(self.beside(command, timeout)).await?;
+            (launched.child, Box::new(launched.output))
         };
-        let all = async {
-            let text = async {
-                match &mut stdout {
-                    Some(stdout) => stdout.take(OUTPUT_BYTES).read_to_end(&mut output).await,
-                    None => Ok(0),
-                }
-            };
-            let (_, said) = tokio::try_join!(text, errors)?;
-            let status = child.wait().await?;
-            Ok::<_, std::io::Error>((said, status))
-        };
-        // `timeout` inside ends the command; this is for when even that does not answer.
-        let limit = timeout + Duration::from_secs(2);
-        let (said, status) = tokio::time::timeout(limit, all).await.map_err(|_| ExecError::TimedOut(timeout))??;
-        output.extend(said);
-        match status.code() {
-            Some(0) => Ok(()),
-            Some(137) => Err(ExecError::TimedOut(timeout)),
-            code => Err(ExecError::Failed {
-                code: code.unwrap_or(-1),
-                output: String::from_utf8_lossy(&output).into_owned(),
-            }),
+        let done = tokio::time::timeout(timeout + SLACK, finished(child, output)).await;
+        match done.map_err(|_| ExecError::TimedOut(timeout))?? {
+            (Some(0), _) => Ok(()),
+            (Some(137), _) => Err(ExecError::TimedOut(timeout)),
+            (_, output) => Err(ExecError::Failed(output)),
         }
     }
 
-    fn command(&self, command: &[String], timeout: Duration) -> Command {
-        let programs = &self.programs;
+    fn entering(&self, command: &[String], timeout: Duration, output: std::io::PipeWriter) -> std::io::Result<Command> {
+        let programs = self.node.launcher.programs();
         let mut to = Command::new(&programs.nsenter);
-        to.args(["--target", &self.init_pid.to_string(), "--mount", "--pid", "--ipc", "--uts"]);
-        if self.privileged {
-            to.arg("--").args(drop_privileges(programs, &self.identity));
-        } else {
-            to.args(["--user", "--preserve-credentials", "--"]);
-        }
+        to.args(["--target", &self.init_pid.to_string(), "--mount", "--pid", "--ipc", "--uts", "--"]);
+        to.args(drop_privileges(programs, &self.identity));
         to.arg(&programs.env).arg(format!("--chdir={}", self.working_dir)).env_clear();
-        for (name, value) in &self.environment {
+        for (name, value) in self.environment.iter() {
             if obeyed_by_loader(name) {
                 to.arg(format!("{name}={value}"));
             } else {
                 to.env(name, value);
             }
         }
-        to.arg(&programs.timeout).args(["--signal=KILL", &format!("{:.3}", timeout.as_secs_f64())]);
-        to.args(command).kill_on_drop(true);
-        to.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        to.args(self.limited(command, timeout)).kill_on_drop(true);
+        to.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        Ok(to)
+    }
+
+    fn beside(&self, command: &[String], timeout: Duration) -> Launch {
+        Launch {
+            arguments: self.again.arguments.clone(),
+            command: self.limited(command, timeout),
+            descriptors: Arc::clone(&self.again.descriptors),
+        }
+    }
+
+    fn limited(&self, command: &[String], timeout: Duration) -> Vec<OsString> {
+        let program = self.node.launcher.programs().timeout.clone();
+        let mut to = vec![program.into(), "--signal=KILL".into(), format!("{:.3}", timeout.as_secs_f64()).into()];
+        to.extend(command.iter().map(OsString::from));
         to
     }
+}
+
+async fn finished(mut child: Child, output: impl AsyncRead + Unpin) -> std::io::Result<(Option<i32>, String)> {
+    let mut said = Vec::new();
+    let mut output = output.take(OUTPUT_BYTES);
+    let (read, status) = tokio::join!(output.read_to_end(&mut said), child.wait());
+    read?;
+    Ok((status?.code(), String::from_utf8_lossy(&said).into_owned()))
 }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use rustix::io::FdFlags;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -36,7 +36,7 @@ pub struct Launch {
     pub arguments: Vec<OsString>,
     pub command: Vec<OsString>,
     /// Descriptors that the arguments name.
-    pub descriptors: Vec<OwnedFd>,
+    pub descriptors: Arc<Vec<OwnedFd>>,
 }
 
 /// A sandbox whose root is ready and whose command has been started.
@@ -50,7 +50,12 @@ pub struct Launched {
     pub exit_reported: oneshot::Receiver<bool>,
 }
 
-type Request = (Command, Vec<OwnedFd>, oneshot::Sender<std::io::Result<Child>>);
+struct Request {
+    command: Command,
+    gate: OwnedFd,
+    descriptors: Arc<Vec<OwnedFd>>,
+    reply: oneshot::Sender<std::io::Result<Child>>,
+}
 
 /// The starting thread. It ends, and all sandboxes with it, when this is dropped.
 pub struct Launcher {
@@ -65,9 +70,10 @@ impl Launcher {
         std::thread::Builder::new().name("container-launcher".to_owned()).spawn(move || {
             // Children are awaited on the runtime, so they must be made within it.
             let _inside = runtime.enter();
-            while let Ok((mut command, inherited, reply)) = incoming.recv() {
+            while let Ok(mut request) = incoming.recv() {
+                let child = spawn(&mut request);
                 // Nobody waits any more: dropping the child ends it.
-                let _ = reply.send(spawn_with(&mut command, &inherited));
+                let _ = request.reply.send(child);
             }
         })?;
         Ok(Self { requests, programs })
@@ -85,10 +91,9 @@ impl Launcher {
         command.args(["-c", SCRIPT]).arg(&self.programs.bwrap).args(["--block-fd", &gate.to_string(), "--"]);
         command.args(&launch.command).env_clear().current_dir("/").kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut inherited = launch.descriptors;
-        inherited.push(theirs.into());
         let (reply, child) = oneshot::channel();
-        self.requests.send((command, inherited, reply)).map_err(|_| LaunchError::Closed)?;
+        let request = Request { command, gate: theirs.into(), descriptors: launch.descriptors, reply };
+        self.requests.send(request).map_err(|_| LaunchError::Closed)?;
         let mut child = child.await.map_err(|_| LaunchError::Closed)??;
         let missing = || LaunchError::Setup("a pipe to bubblewrap is missing".to_owned());
         let mut stdin = child.stdin.take().ok_or_else(missing)?;
@@ -141,12 +146,13 @@ async fn opened(gate: StdUnixStream) -> bool {
     pass.await.is_ok_and(|read| read == 0)
 }
 
-fn spawn_with(command: &mut Command, inherited: &[OwnedFd]) -> std::io::Result<Child> {
-    for descriptor in inherited {
+fn spawn(request: &mut Request) -> std::io::Result<Child> {
+    let inherited = || request.descriptors.iter().chain([&request.gate]);
+    for descriptor in inherited() {
         rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
     }
-    let child = command.spawn();
-    for descriptor in inherited {
+    let child = request.command.spawn();
+    for descriptor in inherited() {
         rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
     }
     child

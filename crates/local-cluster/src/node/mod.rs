@@ -44,6 +44,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use error::NodeError;
+pub use volumes::IssueToken;
 
 use fields::Capacity;
 use launcher::Launcher;
@@ -75,6 +76,7 @@ struct Shared {
     /// This process is root, so containers run as other users of the machine.
     privileged: bool,
     capacity: Capacity,
+    issue_token: Option<Arc<IssueToken>>,
     /// Counts the changes of what pods may be waiting for: Secrets, ConfigMaps, claims.
     sources: watch::Sender<u64>,
     /// By their uid.
@@ -90,6 +92,15 @@ pub struct ProcessNode {
 impl ProcessNode {
     /// Checks that sandboxes can be made here, registers the node and takes over its pods.
     pub async fn start(storage: Storage, config: ProcessNodeConfig) -> Result<Arc<Self>, NodeError> {
+        Self::start_with(storage, config, None).await
+    }
+
+    /// The same, with the cluster's way to give a pod the token of its ServiceAccount.
+    pub async fn start_with(
+        storage: Storage,
+        config: ProcessNodeConfig,
+        issue_token: Option<Arc<IssueToken>>,
+    ) -> Result<Arc<Self>, NodeError> {
         let privileged = rustix::process::geteuid().is_root();
         let search_path = std::env::var_os("PATH").unwrap_or_default();
         let programs = machine::programs(&search_path, privileged).await?;
@@ -104,6 +115,7 @@ impl ProcessNode {
             launcher,
             privileged,
             capacity,
+            issue_token,
             sources: watch::Sender::new(0),
             pods: Mutex::default(),
         });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use super::reporting::{field_path, report};
 use super::running::seconds;
 use super::status::{self, PodView};
 use super::volumes::{Maker, Volume};
+use crate::deletion;
 use crate::events::{EventText, set_pod_status};
 use crate::storage::{Key, Resource, now};
 
@@ -174,7 +175,8 @@ impl PodWorker {
             self.clean_up().await;
         }
         if kind == StopKind::Deleted {
-            self.remove();
+            let key = Key::new(Resource::core("pods"), &self.namespace, &self.name);
+            deletion::finish_pod(&self.node.storage, &key, &self.uid);
         }
     }
 
@@ -317,7 +319,7 @@ impl PodWorker {
             claims: &self.node.config.data_dir.join("claims"),
             owner: owner.filter(|_| self.node.privileged),
             capacity: self.node.capacity,
-            issue_token: None,
+            issue_token: self.node.issue_token.as_deref(),
         }
         .make_all()
         .map_err(|(name, error)| (name, error.to_string()))
@@ -330,25 +332,6 @@ impl PodWorker {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(error = %error, pod = %self.full_name(), "failed to remove a pod's files"),
             }
-        }
-    }
-
-    /// Takes the object away; one that somebody else still has to finish only gets its grace period ended.
-    fn remove(&self) {
-        let key = Key::new(Resource::core("pods"), &self.namespace, &self.name);
-        let held = |pod: &Value| pod["metadata"]["finalizers"].as_array().is_some_and(|it| !it.is_empty());
-        let ours = self.node.storage.get(&key).filter(|it| it["metadata"]["uid"] == self.uid.as_str());
-        match ours {
-            Some(pod) if held(&pod) => {
-                let end = |pod: &mut Value| -> Result<(), std::convert::Infallible> {
-                    pod["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-                    Ok(())
-                };
-                // It may have gone meanwhile.
-                let _ = self.node.storage.update(&key, end);
-            }
-            Some(_) => drop(self.node.storage.remove(&key)),
-            None => {}
         }
     }
 }

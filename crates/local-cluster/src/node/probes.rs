@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::exec::{ExecError, Inside};
+use super::exec::Inside;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -143,10 +143,7 @@ fn ticks(timing: Timing) -> tokio::time::Interval {
 async fn attempt(probe: &Value, container: &Value, inside: &Inside, limit: Duration) -> Result<(), String> {
     if let Some(command) = probe["exec"]["command"].as_array() {
         let command: Vec<String> = command.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        return inside.run(&command, limit).await.map_err(|error| match error {
-            ExecError::Failed { output, .. } => output,
-            other => other.to_string(),
-        });
+        return inside.run(&command, limit).await.map_err(|error| error.to_string());
     }
     let within = |error: &str| format!("{error} (Client.Timeout exceeded while awaiting headers)");
     if probe["httpGet"].is_object() {

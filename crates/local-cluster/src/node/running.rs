@@ -73,9 +73,10 @@ impl Running {
         }
     }
 
-    pub fn terminate(&mut self) {
+    /// SIGTERM for the main process; false when it has not been made yet.
+    pub fn terminate(&mut self) -> bool {
         self.killed = true;
-        signals::terminate(self.inside.init_pid);
+        signals::terminate(self.inside.init_pid)
     }
 
     pub fn kill(&mut self) {

@@ -59,6 +59,8 @@ pub struct Programs {
 pub struct Sandbox<'a> {
     pub root: &'a Root,
     pub hostname: &'a str,
+    /// The host's folder for /tmp.
+    pub temporary: &'a Path,
     pub mounts: &'a [Mount],
     pub environment: &'a [(String, String)],
     pub working_dir: &'a Path,
@@ -86,10 +88,12 @@ impl Sandbox<'_> {
             to.all(["--gid", &self.identity.gid.to_string()]);
         }
         to.all(["--proc", "/proc", "--dev", "/dev"]);
-        for folder in ["/dev/shm", "/tmp", "/var/tmp"] {
+        for folder in ["/dev/shm", "/var/tmp"] {
             to.all(["--perms", "1777", "--tmpfs", folder]);
         }
         to.all(["--perms", "0755", "--tmpfs", "/run"]);
+        // Before the root's own steps: an extra path of the host may lie in /tmp.
+        to.all(["--bind"]).path(self.temporary).all(["/tmp"]);
         self.root.steps.iter().for_each(|step| to.step(step));
         // Sticky, so that nobody but root exchanges the links and folders that this put there.
         to.all(["--chmod", "1777", "/"]);
@@ -233,6 +237,7 @@ mod tests {
         then(&Sandbox {
             root: &root,
             hostname: "pod",
+            temporary: Path::new("/data/tmp"),
             mounts: &mounts,
             environment: &environment,
             working_dir: Path::new("/home/u"),
@@ -251,6 +256,7 @@ mod tests {
                 false,
                 &[
                     "--unshare-user --uid 1000 --gid 100",
+                    "--bind /data/tmp /tmp",
                     "--ro-bind /usr /usr",
                     "--dir /home --bind /data/v /home/u --dir /home/u --ro-bind-fd 12 /home/u/.conf",
                     "--remount-ro /etc/app --remount-ro /etc --clearenv",

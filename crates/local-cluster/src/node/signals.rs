@@ -6,8 +6,10 @@ use std::os::fd::OwnedFd;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Asks the container's main process to end. bubblewrap's init is 1 in there and the command 2.
-pub fn terminate(init_pid: i32) {
+/// Asks the container's main process to end. bubblewrap's init is 1 in there and the command 2. Answers whether it was
+/// there: in the first moment it is not yet.
+pub fn terminate(init_pid: i32) -> bool {
+    let mut asked = false;
     for pid in children(init_pid) {
         // The descriptor is opened before the look, so that it is the process looked at that gets the signal.
         if let Some(process) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
@@ -15,8 +17,10 @@ pub fn terminate(init_pid: i32) {
         {
             // It may have ended by itself meanwhile.
             let _ = pidfd_send_signal(process, Signal::TERM);
+            asked = true;
         }
     }
+    asked
 }
 
 /// A hold on the first process of a container's pid namespace, which no later process of that number takes over.

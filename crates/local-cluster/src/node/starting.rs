@@ -1,13 +1,14 @@
 //! The steps from a container's description to a process: user, environment, mounts, root, command, sandbox.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::environment::{Environment, environment};
-use super::exec::Inside;
+use super::environment::{Environment, Skipped, environment};
+use super::exec::{Again, Inside};
 use super::identity::{Identity, identity};
 use super::launcher::{Launch, LaunchError};
 use super::logs::Log;
@@ -40,13 +41,7 @@ impl StartError {
     }
 }
 
-/// What a container's start needs to know of files, gathered on a thread that may block.
-struct Prepared {
-    arguments: Vec<std::ffi::OsString>,
-    command: Vec<std::ffi::OsString>,
-    descriptors: Vec<std::os::fd::OwnedFd>,
-}
-
+/// What one run of a container is to be, before any file is touched.
 struct Plan {
     container: Value,
     volumes: Arc<BTreeMap<String, Volume>>,
@@ -56,6 +51,7 @@ struct Plan {
     working_dir: PathBuf,
     hostname: String,
     message_file: PathBuf,
+    temporary: PathBuf,
     owner: Owner,
 }
 
@@ -68,82 +64,92 @@ impl PodWorker {
         volumes: &Arc<BTreeMap<String, Volume>>,
     ) -> Result<Running, StartError> {
         let image = container["image"].as_str().unwrap_or_default();
-        let name = container["name"].as_str().unwrap_or_default();
         let told = format!("Container image \"{image}\" already present on machine");
         self.report_for(index, &EventText::normal("Pulled", &told));
-        let pod = self.current();
-        let identity = identity(&pod, container).map_err(|error| {
-            StartError::config(&format!("{error} (pod: \"{}\", container: {name})", self.full_name()))
-        })?;
-        let environment = environment(&self.node.storage, &pod, container, self.node.capacity)
-            .map_err(|error| StartError::config(&error))?;
-        for skipped in &environment.skipped {
-            let told = format!(
-                "Keys [{}] from the EnvFrom {} {}/{} were skipped since they are considered invalid environment variable names.",
-                skipped.keys.join(", "),
-                skipped.kind,
-                self.namespace,
-                skipped.name
-            );
-            self.report(&EventText::warning("InvalidEnvironmentVariableNames", &told));
-        }
-        let command = environment.command(container);
-        if command.is_empty() {
-            let error = "no command specified: this node runs local programs and does not read images, so the \
-                         container needs a command";
-            return Err(StartError::create(&error));
-        }
         let attempt = self.next_attempt(index);
-        let message_file = self.folder.join(format!("termination-{index}-{attempt}"));
-        let working_dir = container["workingDir"].as_str().filter(|it| !it.is_empty()).unwrap_or("/");
-        let Some(working_dir) = normal(working_dir) else {
-            return Err(StartError::create(&format!("workingDir \"{working_dir}\" must be absolute and without '..'")));
-        };
-        let hostname = pod["spec"]["hostname"].as_str().unwrap_or(&self.name).chars().take(63).collect();
-        let inside = Inside {
-            init_pid: 0,
-            programs: self.node.launcher.programs().clone(),
-            identity: identity.clone(),
-            privileged: self.node.privileged,
-            environment: environment.variables.clone(),
-            working_dir: working_dir.display().to_string(),
-        };
-        let owner = self.node.privileged.then_some((identity.uid, identity.gid));
-        let plan = Plan {
-            container: container.clone(),
-            volumes: Arc::clone(volumes),
-            environment,
-            command,
-            identity,
-            working_dir,
-            hostname,
-            message_file: message_file.clone(),
-            owner,
-        };
-        let worker = Arc::clone(self);
-        let prepared = tokio::task::spawn_blocking(move || worker.prepare(&plan));
-        let prepared = prepared.await.map_err(|error| StartError::create(&error))?;
+        let plan = Arc::new(self.plan(index, attempt, container, volumes)?);
+        let (worker, planned) = (Arc::clone(self), Arc::clone(&plan));
+        let prepared = tokio::task::spawn_blocking(move || worker.prepare(&planned)).await;
+        let prepared = prepared.map_err(|error| StartError::create(&error))?;
         // A command that is not there is found out when the container has been created.
         if let Err(error @ StartError::Wait { .. }) = prepared {
             return Err(error);
         }
         self.created(index, attempt);
         self.report_for(index, &EventText::normal("Created", "Container created"));
-        let prepared = prepared?;
-        let launch =
-            Launch { arguments: prepared.arguments, command: prepared.command, descriptors: prepared.descriptors };
+        let launch = prepared?;
+        let again = Again { arguments: launch.arguments.clone(), descriptors: Arc::clone(&launch.descriptors) };
         let launched = self.node.launcher.launch(launch).await.map_err(|error| match error {
             LaunchError::Setup(said) => StartError::Run(said.trim_start_matches("bwrap: ").to_owned()),
             other => StartError::create(&other),
         })?;
-        let log = Log::new(self.log_path(name, attempt));
+        let log = Log::new(self.log_path(container["name"].as_str().unwrap_or_default(), attempt));
         self.logging(index, attempt, &log);
-        let inside = Inside { init_pid: launched.init_pid, ..inside };
-        Ok(Running::new(launched, inside, log, message_file))
+        let inside = Inside {
+            node: Arc::clone(&self.node),
+            init_pid: launched.init_pid,
+            identity: plan.identity.clone(),
+            environment: plan.environment.variables.clone().into(),
+            working_dir: plan.working_dir.display().to_string(),
+            again: Arc::new(again),
+        };
+        Ok(Running::new(launched, inside, log, plan.message_file.clone()))
+    }
+
+    /// From the pod's description and the objects it names to one run. What is missing is an error to wait with.
+    fn plan(
+        &self,
+        index: usize,
+        attempt: u32,
+        container: &Value,
+        volumes: &Arc<BTreeMap<String, Volume>>,
+    ) -> Result<Plan, StartError> {
+        let name = container["name"].as_str().unwrap_or_default();
+        let pod = self.current();
+        let identity = identity(&pod, container).map_err(|error| {
+            StartError::config(&format!("{error} (pod: \"{}\", container: {name})", self.full_name()))
+        })?;
+        let environment = environment(&self.node.storage, &pod, container, self.node.capacity)
+            .map_err(|error| StartError::config(&error))?;
+        self.tell_skipped(&environment);
+        let command = environment.command(container);
+        if command.is_empty() {
+            let error = "no command specified: this node runs local programs and does not read images, so the \
+                         container needs a command";
+            return Err(StartError::create(&error));
+        }
+        let working_dir = container["workingDir"].as_str().filter(|it| !it.is_empty()).unwrap_or("/");
+        let Some(working_dir) = normal(working_dir) else {
+            return Err(StartError::create(&format!("workingDir \"{working_dir}\" must be absolute and without '..'")));
+        };
+        Ok(Plan {
+            container: container.clone(),
+            volumes: Arc::clone(volumes),
+            environment,
+            command,
+            owner: self.node.privileged.then_some((identity.uid, identity.gid)),
+            identity,
+            working_dir,
+            hostname: pod["spec"]["hostname"].as_str().unwrap_or(&self.name).chars().take(63).collect(),
+            message_file: self.folder.join(format!("termination-{index}-{attempt}")),
+            temporary: self.folder.join(format!("tmp-{index}-{attempt}")),
+        })
+    }
+
+    fn tell_skipped(&self, environment: &Environment) {
+        for Skipped { keys, kind, name } in &environment.skipped {
+            let told = format!(
+                "Keys [{}] from the EnvFrom {kind} {}/{name} were skipped since they are considered invalid environment \
+                 variable names.",
+                keys.join(", "),
+                self.namespace
+            );
+            self.report(&EventText::warning("InvalidEnvironmentVariableNames", &told));
+        }
     }
 
     /// Everything that touches the disk. Blocks.
-    fn prepare(&self, plan: &Plan) -> Result<Prepared, StartError> {
+    fn prepare(&self, plan: &Plan) -> Result<Launch, StartError> {
         let Mounts { mut mounts, descriptors, make_working_dir } =
             mounts(&plan.container, &plan.volumes, &plan.environment, &plan.working_dir, plan.owner)
                 .map_err(|error| StartError::create(&error))?;
@@ -152,6 +158,7 @@ impl PodWorker {
             message_file(&plan.message_file, plan.owner).map_err(|error| StartError::create(&error))?;
             mounts.push(Mount { source: Source::Path(plan.message_file.clone()), target, read_only: false });
         }
+        temporary_folder(&plan.temporary).map_err(|error| StartError::create(&error))?;
         let targets: Vec<PathBuf> = mounts.iter().map(|it| it.target.clone()).collect();
         let root = rootfs::root(Path::new("/"), &self.node.config.host_paths, &targets)
             .map_err(|error| StartError::create(&error))?;
@@ -163,6 +170,7 @@ impl PodWorker {
         let sandbox = Sandbox {
             root: &root,
             hostname: &plan.hostname,
+            temporary: &plan.temporary,
             mounts: &mounts,
             environment: &plan.environment.variables,
             working_dir: &plan.working_dir,
@@ -171,13 +179,19 @@ impl PodWorker {
             identity: &plan.identity,
             privileged: self.node.privileged,
         };
-        let prepared = Prepared {
+        let launch = Launch {
             arguments: sandbox.arguments(),
             command: sandbox.command(self.node.launcher.programs(), &plan.command),
-            descriptors,
+            descriptors: Arc::new(descriptors),
         };
-        found.map(|()| prepared).map_err(|error| StartError::Run(error.to_string()))
+        found.map(|()| launch).map_err(|error| StartError::Run(error.to_string()))
     }
+}
+
+/// /tmp is on the disk, as a container's is: it is not to eat the machine's memory. Each run has its own.
+fn temporary_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o1777))
 }
 
 fn message_file(path: &Path, owner: Owner) -> std::io::Result<()> {

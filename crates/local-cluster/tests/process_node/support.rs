@@ -123,7 +123,7 @@ pub fn running(pod: &Value) -> bool {
     pod["status"]["containerStatuses"][0]["state"]["running"].is_object()
 }
 
-pub fn waiting<'a>(pod: &'a Value) -> &'a str {
+pub fn waiting(pod: &Value) -> &str {
     pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].as_str().unwrap_or_default()
 }
 

@@ -50,7 +50,7 @@ pub struct Volume {
     pub fixed: bool,
 }
 
-/// Gives a container the token of its ServiceAccount: namespace, account, pod and the audience asked for.
+/// Gives a pod (the whole object) the token of its ServiceAccount, for the audience asked for.
 pub type IssueToken = dyn Fn(&Value, Option<&str>) -> Option<String> + Send + Sync;
 
 /// What the volumes of one pod are made of.

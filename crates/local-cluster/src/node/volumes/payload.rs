@@ -54,7 +54,12 @@ pub fn files(maker: &Maker<'_>, volume: &Value) -> Result<Option<Vec<File>>, Vol
             } else if source["downwardAPI"].is_object() {
                 downward(maker, &source["downwardAPI"], default, &mut files)?;
             } else if source["serviceAccountToken"].is_object() {
-                files.push(token(maker, &source["serviceAccountToken"])?);
+                // The volume that every pod is given must not keep those from starting that never use it.
+                let given = volume["name"].as_str().is_some_and(|it| it.starts_with("kube-api-access-"));
+                match token(maker, &source["serviceAccountToken"]) {
+                    Err(VolumeError::NoToken) if given => {}
+                    file => files.push(file?),
+                }
             } else {
                 return Err(VolumeError::Unsupported);
             }
