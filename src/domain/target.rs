@@ -150,7 +150,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_loopback()
         || address.is_link_local()
         || address.is_documentation()
-        || reserved.iter().any(|it| is_reserved(&it)))
+        || reserved.iter().any(is_reserved))
 }
 
 /// 2000::/3 is what is handed out; inside it lie 6to4 (an IPv4 address) and the documentation's addresses.

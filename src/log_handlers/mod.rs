@@ -27,7 +27,6 @@ pub use handlers::{LogHandlers, StoredHandler, try_out};
 pub use layer::HandlerLayer;
 pub use level::Level;
 pub use record::Record;
-pub use rotation::{Rotation, When, names_to_remove};
 pub use worker::HandlerStatus;
 
 /// The handlers of this process, fed with all that it logs. The first call makes the default stream handler active,

@@ -1,6 +1,8 @@
 //! Where records go. A sink runs on its handler's own thread and may block there.
 
 mod file;
+#[cfg(test)]
+mod rotation_table;
 mod smtp;
 mod stream;
 mod syslog;

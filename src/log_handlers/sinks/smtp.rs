@@ -147,6 +147,17 @@ mod tests {
         let time = "2026-11-20T11:21:36.512Z".parse().unwrap();
         let record = Record::new(time, Level::CRITICAL, ("src/http/log_test.rs", 38, "k8smgr::http"), "Critical", []);
         let message = Smtp::new(mail, Bounds::default(), lines).message(&record).unwrap().formatted();
-        insta::assert_snapshot!(String::from_utf8(message).unwrap().replace('\r', ""), @"");
+        insta::assert_snapshot!(String::from_utf8(message).unwrap().replace('\r', ""), @r#"
+        From: a@b
+        To: c@d, e@example.org
+        Subject: =?utf-8?b?UHLDvGZ1bmc=?=
+        Date: Fri, 20 Nov 2026 11:21:36 +0000
+        MIME-Version: 1.0
+        Content-Type: text/plain; charset="utf-8"
+        Content-Transfer-Encoding: quoted-printable
+
+        2026-11-20 11:21:36,512 logger=3DK8sMgr levelno=3D50 levelname=3DCRITICAL f=
+        ile=3Dsrc/http/log_test.rs line=3D38 function=3Dk8smgr::http : Critical
+        "#);
     }
 }
