@@ -46,6 +46,7 @@ const USER_JOBS: Area = Area { group: Group::Webservice, allow: "GET, POST, HEAD
 const LOG_HANDLERS: Area = Area { group: Group::Logging, allow: "GET, POST, HEAD, OPTIONS" };
 const LOG_HANDLER: Area = Area { group: Group::Logging, allow: "GET, PUT, PATCH, DELETE, HEAD, OPTIONS" };
 const LOG_TEST: Area = Area { group: Group::Logging, allow: "GET, HEAD, OPTIONS" };
+const USER_JOB: Area = Area { group: Group::Webservice, allow: "GET, DELETE, HEAD, OPTIONS" };
 const LOGS: Area = Area { group: Group::Logging, allow: "GET, POST, HEAD, OPTIONS" };
 const ROOT: &str = "GET, HEAD, OPTIONS";
 
@@ -65,7 +66,8 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
         .or(path!("api" / "logs" / "handler" / ..).and(name()).and(end()).and(with()).and(call()).then(log_handlers::item)).unify()
         .or(path!("api" / "logs" / "logtest").and(with()).and(call()).then(log_test::log_test)).unify();
     // Not served yet; who may not use them is told so all the same.
-    let later = path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))
+    let later = path!("api" / "userjobs" / String).and(with()).and(call()).then(|_, api, call| admission::nothing(api, call, USER_JOB))
+        .or(path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))).unify()
         .or(path!("api" / "logs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOGS))).unify();
     let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
     open.or(services).unify().or(logs).unify().or(later).unify().or(unknown).unify().boxed()

@@ -20,6 +20,8 @@ mod update;
 
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
+
 pub use error::{PollError, StartError, StopError, UpdateError};
 pub use plan::StartRequest;
 pub use poll::ServiceStatus;
@@ -55,6 +57,8 @@ pub struct Services {
     turns: turns::Turns<Name>,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
+    /// Since when this process runs.
+    began: Timestamp,
 }
 
 impl Services {
@@ -67,6 +71,7 @@ impl Services {
             turns: turns::Turns::default(),
             superseded: Mutex::default(),
             suspicions: judge::Suspicions::default(),
+            began: Timestamp::now(),
         })
     }
 

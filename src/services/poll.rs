@@ -49,6 +49,8 @@ impl Services {
             }
             ServiceState::Running => match self.judge(&record).await {
                 Judgement::Runs => running(record, None),
+                // Its watches may not have begun yet, but what this process started is known to have been made.
+                Judgement::CannotTell if record.start_date >= self.began => running(record, None),
                 Judgement::CannotTell => running(record, Some(self.cannot_tell())),
                 Judgement::Over(end) => Ok(self.end(record, &end).await?),
             },

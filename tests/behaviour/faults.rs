@@ -1,0 +1,116 @@
+//! The API server answers late, wrongly or not at all. Only the embedded cluster can be told to.
+
+use std::time::Duration;
+
+use local_cluster::{Fault, FaultRule};
+
+use crate::support::app::{JUPYTERHUB, TestApp};
+use crate::support::wait::eventually;
+
+const RUN: &str = "JupyterLab/Run";
+
+#[tokio::test]
+async fn a_start_that_breaks_off_in_the_middle_leaves_nothing() {
+    let app = TestApp::start().await;
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    for resource in ["secrets", "configmaps", "services", "deployments"] {
+        let refuse = Fault::Refuse { code: 403, reason: "Forbidden".to_owned() };
+        faults.add(FaultRule::new(refuse).verb("create").resource(resource));
+        let refused = app.start_service(JUPYTERHUB, "lab", "s1", RUN).await;
+        assert_eq!(refused.status, 500, "{resource}: {}", refused.body);
+        assert_eq!(refused.json().member("error").text(), "Custom start error");
+        faults.clear();
+        app.cluster.nothing_of("").await;
+        app.list(JUPYTERHUB).await.assert(200, "[]");
+        assert!(app.names_in("services").is_empty(), "{resource}");
+    }
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 201);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn lost_answers_and_refusals_that_pass_do_not_fail_a_start() {
+    let app = TestApp::start().await;
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    let passing = [
+        Fault::DropAfterEffect,
+        Fault::DropBeforeEffect,
+        Fault::TooManyRequests { retry_after_seconds: 1 },
+        Fault::Refuse { code: 503, reason: "ServiceUnavailable".to_owned() },
+        Fault::Delay(Duration::from_secs(1)),
+    ];
+    for (index, fault) in passing.into_iter().enumerate() {
+        let name = format!("lab{index}");
+        let what = format!("{fault:?}");
+        faults.add(FaultRule::new(fault).verb("create").name_contains(&name).times(2));
+        let started = app.start_service(JUPYTERHUB, &name, "s1", RUN).await;
+        assert_eq!(started.status, 201, "{what}: {}", started.body);
+        faults.clear();
+        app.cluster.pod_in_phase(&format!("depl-{name}-"), "Running").await;
+        let ours: Vec<_> = app.cluster.names().await.into_iter().filter(|it| it.contains(&name)).collect();
+        assert_eq!(ours.len(), 5, "{what}: {ours:?}");
+        app.delete(JUPYTERHUB, &name).await.assert(204, "");
+        app.cluster.nothing_of(&name).await;
+    }
+    app.end().await;
+}
+
+#[tokio::test]
+async fn empty_lists_and_lost_watches_end_no_service() {
+    let app = TestApp::start().await;
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 201);
+    app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
+    assert!(app.get(JUPYTERHUB, "lab").await.body.ends_with(r#","running":true}"#));
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+
+    for resource in ["pods", "deployments"] {
+        faults.add(FaultRule::new(Fault::EmptyList).verb("list").resource(resource));
+        faults.add(FaultRule::new(Fault::Gone).verb("watch").resource(resource).times(3));
+    }
+    // Every watch breaks off and is begun anew, from lists that lack everything.
+    let met = faults.met();
+    faults.down(true);
+    faults.down(false);
+    eventually("lists were asked for anew", async || {
+        let polled = app.get(JUPYTERHUB, "lab").await;
+        assert!(polled.body.contains(r#""running":true"#), "{}", polled.body);
+        (faults.met() >= met + 4).then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        let polled = app.get(JUPYTERHUB, "lab").await;
+        assert!(polled.body.contains(r#""running":true"#), "{}", polled.body);
+    }
+    faults.clear();
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_goes_on_after_refused_deletes() {
+    let app = TestApp::start().await;
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 201);
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    faults.add(FaultRule::new(Fault::DropAfterEffect).verb("delete").times(2));
+    faults.add(FaultRule::new(Fault::TooManyRequests { retry_after_seconds: 1 }).verb("delete").times(2));
+    app.delete(JUPYTERHUB, "lab").await.assert(204, "");
+    app.cluster.nothing_of("").await;
+    eventually("the list is empty", async || (app.list(JUPYTERHUB).await.body == "[]").then_some(())).await;
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_start_goes_on_when_the_hub_hangs_up() {
+    let app = TestApp::start().await;
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    let slow = FaultRule::new(Fault::Delay(Duration::from_millis(500))).verb("create").resource("secrets").times(1);
+    faults.add(slow);
+    let post = app.start_service(JUPYTERHUB, "lab", "s1", RUN);
+    let hung_up = tokio::time::timeout(Duration::from_millis(200), post).await;
+    assert!(hung_up.is_err(), "the hub did not wait for the answer");
+    app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
+    eventually("lab runs", async || {
+        app.get(JUPYTERHUB, "lab").await.body.ends_with(r#","running":true}"#).then_some(())
+    })
+    .await;
+    app.end().await;
+}

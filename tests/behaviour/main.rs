@@ -1,0 +1,15 @@
+//! What the records do not show: isolation, lifecycle, faults, hostile input. A file a subject.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_credentials;
+mod faults;
+mod hostile;
+mod isolation;
+mod large_and_slow;
+mod lifecycle;
+mod properties;
+mod restart;

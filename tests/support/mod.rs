@@ -1,0 +1,12 @@
+//! What the tests share. Every test file uses another part of it.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod app;
+pub mod cluster;
+pub mod compare;
+pub mod folders;
+pub mod json;
+pub mod records;
+pub mod wait;
+pub mod wire;
