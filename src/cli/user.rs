@@ -256,8 +256,8 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::store::DatabaseUrl;
     use crate::auth::Authenticator;
+    use crate::store::DatabaseUrl;
 
     #[derive(Parser)]
     struct Line {

@@ -136,6 +136,11 @@ impl Configuration {
         Self::checked(kind, Json::Object(members))
     }
 
+    /// Told nothing that it could do: the default of smtp, which has no host.
+    pub fn is_idle(&self) -> bool {
+        matches!(&self.destination, Destination::Smtp(mail) if mail.host.is_empty())
+    }
+
     fn checked(kind: HandlerKind, json: Json) -> Result<Self, String> {
         let formatter = match json.get("formatter").and_then(Json::as_str) {
             Some("simple") => Formatter::Simple,

@@ -154,7 +154,10 @@ fn start(stored: &StoredHandler, bounds: &Bounds, predecessor: Option<Retired>) 
     let kind = HandlerKind::named(&stored.handler)?;
     let configuration = Configuration::merged(kind, Some(&stored.configuration), None);
     let (level, sink): (Level, Box<dyn Sink>) = match configuration {
-        Ok(configuration) => (configuration.level, sink(&configuration, bounds, TimeZone::system())),
+        Ok(configuration) => {
+            let level = if configuration.is_idle() { Level::DEACTIVATE } else { configuration.level };
+            (level, sink(&configuration, bounds, TimeZone::system()))
+        }
         Err(reason) => (Level::NOTSET, Box::new(Impossible(reason))),
     };
     match Worker::start(kind, level, sink, predecessor) {

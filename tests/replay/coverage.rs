@@ -20,10 +20,7 @@ pub const SCENARIOS: &[(&str, Claims)] = &[
     ("states", states::CLAIMS),
     ("stuck", stuck::CLAIMS),
     ("update_and_delete", update_and_delete::CLAIMS),
-    (
-        "log handlers are not served yet",
-        &["log.*", "authz.admin.GET./api/logs/handler/", "route.options.handler", "route.options.logtest"],
-    ),
+    ("log_handlers", log_handlers::CLAIMS),
     ("userjobs are not served yet", &["uj.*", "startup.userjobs", "route.options.userjobs"]),
     ("restart notices are not sent yet", &["startup.first.*", "startup.second.*", "startup.sinkdown.log"]),
     ("the configuration is not read again yet", &["reload.*", "edge.config.*"]),

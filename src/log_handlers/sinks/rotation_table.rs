@@ -64,8 +64,7 @@ fn play(case: &Value) {
         }
         let time = row["time"].as_i64().unwrap();
         let place = ("f", 1, "m");
-        let record =
-            Record::new(Timestamp::from_second(time).unwrap(), Level::INFO, place, &format!("r{number}"), []);
+        let record = Record::new(Timestamp::from_second(time).unwrap(), Level::INFO, place, &format!("r{number}"), []);
         active.write(&record).unwrap();
         set_date(&path, time);
         let expected: BTreeMap<String, Vec<String>> = serde_json::from_value(row["files"].clone()).unwrap();
@@ -84,5 +83,8 @@ fn files_are_put_aside_named_and_removed_as_python_does() {
 fn the_table_is_what_python_does() {
     let output = Command::new("python3").arg(folder().join("table.py")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8(output.stdout).unwrap() == table(), "made by another Python? See tests/rotation/table.py");
+    assert!(
+        String::from_utf8(output.stdout).unwrap() == table(),
+        "made by another Python? See tests/rotation/table.py"
+    );
 }

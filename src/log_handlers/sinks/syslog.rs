@@ -8,9 +8,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use super::{Lines, Sink, SinkError};
+use crate::log_handlers::Record;
 use crate::log_handlers::bounds::{Bounds, why};
 use crate::log_handlers::configuration::{Protocol, Transport};
-use crate::log_handlers::Record;
 
 const WRITE_TIME: Duration = Duration::from_secs(5);
 const FACILITY_USER: u8 = 1;
