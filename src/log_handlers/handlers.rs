@@ -86,10 +86,11 @@ impl LogHandlers {
         self.turn.clone().lock_owned().await
     }
 
-    /// What is active until it is known what is stored.
+    /// What is active until it is known what is stored: what a new database holds.
     pub fn apply_default(&self) {
-        let default = Configuration::merged(HandlerKind::Stream, None, None);
-        let stored = default.map(|it| StoredHandler { handler: it.kind.as_str().to_owned(), configuration: it.json });
+        let configuration = Json::parse(br#"{"level":10,"formatter":"simple","stream":"ext://sys.stdout"}"#);
+        let handler = HandlerKind::Stream.as_str().to_owned();
+        let stored = configuration.map(|configuration| StoredHandler { handler, configuration });
         self.apply(&stored.into_iter().collect::<Vec<_>>(), &Bounds::default());
     }
 

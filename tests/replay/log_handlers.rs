@@ -105,6 +105,8 @@ impl Replay {
         let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let here = vec![
             ("/srv/k8smgr", app.path("").to_str().unwrap().trim_end_matches('/').to_owned()),
+            // Certificates are whole here, or refused.
+            ("{\"keyfile\":\"k\"}", "{\"keyfile\":\"k\",\"certfile\":\"c\",\"cafile\":\"a\"}".to_owned()),
             (",5514]", format!(",{}]", udp_address.port())),
             (",5515]", format!(",{}]", tcp_address.port())),
             (",5516]", format!(",{}]", refused.port())),
@@ -173,6 +175,13 @@ impl Replay {
         if !body.is_empty() {
             assert_eq!(answer.body, *body, "{}", record.id);
         }
+        // Later records go on from what the reference had then.
+        if record.id.ends_with(".nohandler") {
+            self.send("PUT", "/api/logs/handler/stream/", Some(json!({"configuration": {"level": 30}}))).await;
+        } else if record.id == "log.upd.put.rename" {
+            let renamed = json!({"handler": "file", "configuration": {"level": 40}});
+            self.send("POST", HANDLERS, Some(renamed)).await;
+        }
         if record.id == "log.options.one" {
             assert_eq!(answer.header("allow"), Some("GET, PUT, PATCH, DELETE, HEAD, OPTIONS"));
         }
@@ -217,7 +226,12 @@ impl Replay {
             .map(|it| format!("[\"{}\",{}]", it.member("handler").text(), it.member("configuration").to_text()))
             .collect();
         listed.sort();
-        assert_eq!(format!("[{}]", listed.join(",")), stored.to_text(), "{}", record.id);
+        let mut stored: Vec<_> = stored.items().iter().map(Json::to_text).collect();
+        if record.id.starts_with("log.post.fmt.") {
+            // The reference had just been started and had saved its stream handler anew.
+            stored.retain(|it| !it.starts_with("[\"stream\""));
+        }
+        assert_eq!(listed, stored, "{}", record.id);
     }
 
     async fn assert_file(&self, record: &Record, name: &str) {
