@@ -200,3 +200,112 @@ pub fn try_out(configuration: &Configuration, bounds: &Bounds) -> Result<(), Str
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::log_handlers::sinks::SinkError;
+
+    /// Says which records it was given, once it may.
+    struct Gate {
+        may_go_on: Receiver<()>,
+        written: Sender<String>,
+    }
+
+    impl Sink for Gate {
+        fn open(&mut self) -> Result<(), SinkError> {
+            Ok(())
+        }
+
+        fn write(&mut self, record: &Record) -> Result<(), SinkError> {
+            let _ = self.may_go_on.recv();
+            self.written.send(record.message().to_owned()).unwrap();
+            Ok(())
+        }
+    }
+
+    fn record(level: Level, message: &str) -> Record {
+        Record::new(Timestamp::now(), level, ("f", 1, "m"), message, [])
+    }
+
+    #[test]
+    fn a_handler_that_hangs_drops_with_a_count_and_holds_up_nobody() {
+        let ((_open, gate), (hung, _), (written, lines)) = (channel(), channel(), channel());
+        let healthy = {
+            let (all_open, gate) = channel();
+            drop(all_open);
+            Gate { may_go_on: gate, written }
+        };
+        let hanging = Gate { may_go_on: gate, written: hung };
+        let start = |kind, sink: Gate| Arc::new(Worker::start(kind, Level::INFO, Box::new(sink), None).unwrap());
+        let (healthy, hanging) = (start(HandlerKind::File, healthy), start(HandlerKind::Smtp, hanging));
+        let switch = Switch::default();
+        switch.exchange(vec![hanging.clone(), healthy.clone()]);
+        assert_eq!(switch.lowest(), Level::INFO);
+        for number in 0..1000 {
+            switch.publish(record(Level::INFO, &number.to_string()));
+            switch.publish(record(Level::DEBUG, "not wanted"));
+        }
+        let numbers: Vec<_> = lines.iter().take(1000).collect();
+        assert_eq!(numbers, (0..1000).map(|it| it.to_string()).collect::<Vec<_>>());
+        assert_eq!(healthy.status(), HandlerStatus::default());
+        // 256 wait, and one may be in its hands.
+        let dropped = hanging.status().dropped;
+        assert!((743..=744).contains(&dropped), "{dropped}");
+    }
+
+    #[test]
+    fn unchanged_handlers_go_on_and_changed_ones_write_what_they_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k.log");
+        let stored = |level: u8| {
+            let text = format!(
+                r#"{{"formatter":"simple","level":{level},"filename":"{}","when":"midnight","backupCount":7}}"#,
+                path.display()
+            );
+            StoredHandler { handler: "file".to_owned(), configuration: Json::parse(text.as_bytes()).unwrap() }
+        };
+        let bounds = Bounds { directories: vec![folder.path().to_owned()], ..Bounds::default() };
+        let handlers = LogHandlers::default();
+        handlers.apply(&[stored(20)], &bounds);
+        let worker = |handlers: &LogHandlers| handlers.current.lock().unwrap().made[0].worker.clone();
+        let first = worker(&handlers);
+        handlers.apply(&[stored(20)], &bounds);
+        assert!(Arc::ptr_eq(&first, &worker(&handlers)));
+        drop(first);
+        for number in 0..2000 {
+            handlers.switch.publish(record(Level::INFO, &format!("a{number}")));
+        }
+        handlers.apply(&[stored(30)], &bounds);
+        handlers.switch.publish(record(Level::INFO, "too slight now"));
+        handlers.switch.publish(record(Level::WARNING, "b"));
+        handlers.finish(Duration::from_secs(30));
+        let text = std::fs::read_to_string(path).unwrap();
+        let messages: Vec<_> = text.lines().map(|it| it.rsplit(' ').next().unwrap()).collect();
+        let expected = (0..2000).map(|number| format!("a{number}")).chain(["b".to_owned()]);
+        assert_eq!(messages, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_handler_that_is_taken_away_gives_up_what_it_cannot_write() {
+        struct Broken;
+        impl Sink for Broken {
+            fn open(&mut self) -> Result<(), SinkError> {
+                Err(SinkError::Broken("no way".to_owned()))
+            }
+            fn write(&mut self, _: &Record) -> Result<(), SinkError> {
+                self.open()
+            }
+        }
+        let worker = Arc::new(Worker::start(HandlerKind::Syslog, Level::INFO, Box::new(Broken), None).unwrap());
+        for _ in 0..100 {
+            worker.take(&Arc::new(record(Level::INFO, "lost")));
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        worker.clone().retire().wait(deadline);
+        assert!(Instant::now() < deadline);
+        assert_eq!(worker.status(), HandlerStatus { failing: Some("no way".to_owned()), dropped: 100 });
+    }
+}
