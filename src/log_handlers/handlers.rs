@@ -117,6 +117,11 @@ impl LogHandlers {
                 made.push(Made { stored: wanted.clone(), worker: Arc::new(worker) });
             }
         }
+        current.bounds = bounds.clone();
+        if new.is_empty() && before.is_empty() {
+            current.made = made;
+            return;
+        }
         for record in new {
             made.iter().for_each(|it| it.worker.take(&record));
         }
@@ -125,7 +130,6 @@ impl LogHandlers {
             gone.worker.retire();
         }
         current.made = made;
-        current.bounds = bounds.clone();
     }
 
     /// How the handler fares; `None` where none of this kind is active.
