@@ -41,7 +41,7 @@ async fn a_file_stays_in_the_configured_folders() {
 
 #[tokio::test]
 async fn only_listed_and_public_targets_are_sent_to() {
-    let app = TestApp::start().await;
+    let app = crate::LogApp::start(TestApp::builder()).await;
     for host in ["127.0.0.1", "localhost", "127.1", "::1", "10.0.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0"] {
         assert_refused(&add(&app, "syslog", json!({"address": [host, 514]})).await, "logs.targets");
         let mail = json!({"mailhost": host, "fromaddr": "a@b", "toaddrs": ["c@d"]});

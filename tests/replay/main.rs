@@ -13,7 +13,6 @@ mod coverage;
 mod credentials;
 mod edges;
 mod home_and_startup;
-mod log_handlers;
 mod names;
 mod outage;
 mod routes;

@@ -36,7 +36,7 @@ impl Smtp {
         for to in &self.mail.to {
             builder = builder.to(mailbox(to)?);
         }
-        let line = self.lines.line(record) + "\n";
+        let line = self.lines.line(record);
         let body = SinglePart::builder().header(plain).header(ContentTransferEncoding::QuotedPrintable).body(line);
         let message = builder.subject(self.mail.subject.clone()).date(record.time.into()).singlepart(body);
         message.map_err(|error| error.to_string())

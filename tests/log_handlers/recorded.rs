@@ -4,17 +4,13 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::coverage::scenario;
-use crate::support::app::{JUPYTERHUB, TestApp};
+use crate::support::app::JUPYTERHUB;
 use crate::support::json::Json;
 use crate::support::log_lines::{comparable, lines_of};
 use crate::support::receivers::{self, Received};
-use crate::support::records::{Claims, Record};
+use crate::support::records::{Record, Scenario};
 use crate::support::wait::eventually;
 use crate::support::wire::{Answer, Request};
-
-pub const CLAIMS: Claims =
-    &["log.*", "authz.admin.GET./api/logs/handler/", "route.options.handler", "route.options.logtest"];
 
 const HANDLERS: &str = "/api/logs/handler/";
 
@@ -81,7 +77,7 @@ const DIFFERENCES: &[(&str, u16, &str)] = &[
 ];
 
 struct Replay {
-    app: TestApp,
+    app: crate::LogApp,
     udp: Received,
     tcp: Received,
     smtp: (SocketAddr, Received),
@@ -91,13 +87,7 @@ struct Replay {
 
 impl Replay {
     async fn start() -> Self {
-        let app = TestApp::builder()
-            .edit(|config| {
-                let folder = config["services"]["base"].as_str().unwrap().replace("/services/", "");
-                config["logs"] = json!({"directories": ["/tmp", folder], "targets": ["127.0.0.1"]});
-            })
-            .start()
-            .await;
+        let app = crate::app_with(&["/tmp"]).await;
         let (udp_address, udp) = receivers::udp().await;
         let (tcp_address, tcp) = receivers::tcp().await;
         let smtp = receivers::smtp().await;
@@ -317,7 +307,8 @@ fn mail(session: &str) -> (Vec<String>, Vec<String>, String) {
 
 #[tokio::test]
 async fn log_handlers_answer_and_write_as_recorded() {
-    let records = scenario("log_handlers");
+    let others = ["authz.admin.GET./api/logs/handler/", "route.options.handler", "route.options.logtest"];
+    let records = Scenario::new(|id| id.starts_with("log.") || others.contains(&id));
     let mut replay = Replay::start().await;
     for id in ["route.options.handler", "route.options.logtest"] {
         let record = records.record(id);
