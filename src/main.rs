@@ -6,9 +6,20 @@ use std::time::Duration;
 use clap::Parser;
 use k8smgr::cli::{Arguments, run};
 use k8smgr::log_handlers::{self, LogHandlers};
+use tracing_subscriber::EnvFilter;
 
 /// How long the log handlers may take to write the last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// RUST_LOG, else `info`. The Kubernetes client is kept quiet: where it cannot read an answer it prints all of it, and
+/// the answer to a Secret holds tokens. Our own errors say what went wrong.
+fn log_filter() -> EnvFilter {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    match "kube_client=off".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    }
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -33,12 +44,6 @@ async fn main() -> ExitCode {
 }
 
 fn log_to_people() -> Option<LogHandlers> {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(log_filter()).with_writer(std::io::stderr).init();
     None
 }

@@ -20,6 +20,11 @@ impl Deadline {
         Self(Instant::now() + duration)
     }
 
+    /// Waits for something, but no longer than this.
+    pub async fn bound<F: Future>(self, work: F) -> Option<F::Output> {
+        timeout_at(self.0, work).await.ok()
+    }
+
     pub fn has_passed(self) -> bool {
         self.0 <= Instant::now()
     }

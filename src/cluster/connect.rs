@@ -30,8 +30,8 @@ pub async fn connect(kubeconfig: Option<&str>) -> Result<Client, ConnectError> {
         None => Config::infer().await.map_err(ConnectError::Find)?,
     };
     config.connect_timeout = Some(Duration::from_secs(5));
-    // A watch is silent for long; bookmarks come once a minute, so a connection without a byte for longer is dead.
-    config.read_timeout = Some(Duration::from_secs(90));
+    // Watches are asked anew more often than this, so a connection that is silent for longer is dead.
+    config.read_timeout = Some(Duration::from_secs(30));
     // Retries are ours: they know each call's deadline.
     config.default_retry = false;
     Client::try_from(config).map_err(ConnectError::Client)

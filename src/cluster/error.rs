@@ -20,6 +20,10 @@ pub enum ClusterError {
     Garbled(#[source] kube::Error),
 }
 
+fn is_quota_conflict(status: &Status) -> bool {
+    status.reason == "Conflict" && status.message.contains("resourcequotas")
+}
+
 fn status_text(status: &Status) -> String {
     match (status.message.as_str(), status.reason.as_str()) {
         ("", "") => format!("the Kubernetes API server answered {}", status.code),
@@ -45,6 +49,10 @@ impl ClusterError {
         matches!(self, ClusterError::Api(status) if status.code == 404)
     }
 
+    pub(super) fn is_already_there(&self) -> bool {
+        matches!(self, ClusterError::Api(status) if status.code == 409 && status.reason == "AlreadyExists")
+    }
+
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, ClusterError::Api(status) if status.code == 409)
     }
@@ -53,6 +61,8 @@ impl ClusterError {
     pub fn is_passing(&self) -> bool {
         match self {
             ClusterError::Unreachable(_) | ClusterError::Timeout | ClusterError::Garbled(_) => true,
+            // A quota that is just being counted is a conflict, too.
+            ClusterError::Api(status) if status.code == 409 => is_quota_conflict(status),
             ClusterError::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
             ClusterError::UnknownKind { .. } | ClusterError::Taken { .. } => false,
         }

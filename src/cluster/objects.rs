@@ -9,7 +9,9 @@ use super::calls::{Deadline, call};
 use super::{Cluster, ClusterError, FIELD_MANAGER};
 use crate::domain::AppliedObject;
 use crate::domain::Mark;
-use crate::domain::mark::KEEP_ANNOTATION;
+
+/// Between looks at an object that is being deleted.
+const GOING_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// What came of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +35,23 @@ impl Cluster {
         let api = self.api(target, deadline).await?;
         let object = dynamic(object)?;
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match call(deadline, || api.create(&parameters, &object)).await {
-            Ok(made) => Ok(made.uid().unwrap_or_default()),
-            Err(error) if error.is_conflict() => {
-                let there = call(deadline, || api.get_metadata_opt(&target.name)).await?;
-                let there = there.ok_or(error)?;
-                if mark.is_on(there.labels()) || (is_kept(&object) && mark.is_of_credential(there.labels())) {
-                    Ok(there.uid().unwrap_or_default())
-                } else {
-                    Err(taken(target))
+        loop {
+            match call(deadline, || api.create(&parameters, &object)).await {
+                Ok(made) => return Ok(made.uid().unwrap_or_default()),
+                Err(error) if error.is_already_there() => {
+                    let there = call(deadline, || api.get_metadata_opt(&target.name)).await?;
+                    match there {
+                        Some(there) if !may_use(target, &there, mark) => return Err(taken(target)),
+                        Some(there) if there.metadata.deletion_timestamp.is_none() => {
+                            return Ok(there.uid().unwrap_or_default());
+                        }
+                        // An earlier one of ours is going, or has just gone: its name is free in a moment.
+                        _ if deadline.has_passed() => return Err(error),
+                        _ => tokio::time::sleep(GOING_PAUSE).await,
+                    }
                 }
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -59,7 +66,7 @@ impl Cluster {
         let api = self.api(target, deadline).await?;
         let object = dynamic(object)?;
         if let Some(there) = call(deadline, || api.get_metadata_opt(&target.name)).await?
-            && !mark.is_on(there.labels())
+            && !may_use(target, &there, mark)
         {
             return Err(taken(target));
         }
@@ -97,8 +104,12 @@ impl Cluster {
         match call(deadline, || api.delete(&target.name, &parameters)).await {
             Ok(_) => Ok(Deletion::Done),
             Err(error) if error.is_not_found() => Ok(Deletion::Done),
-            // Another object took the name since.
-            Err(error) if error.is_conflict() => Ok(Deletion::NotOurs),
+            Err(error) if error.is_conflict() && target.uid.is_none() => Ok(Deletion::NotOurs),
+            // The name is another object's since: one that an update made anew, or somebody else's.
+            Err(error) if error.is_conflict() => {
+                let unknown = AppliedObject { uid: None, ..target.clone() };
+                Box::pin(self.delete(&unknown, mark, deadline)).await
+            }
             Err(error) => Err(error),
         }
     }
@@ -119,13 +130,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// Reads an object as it is now; `None` when there is none.
+    /// Reads an object as it is now; `None` when it is not there (another one under its name is not it).
     pub async fn read(&self, target: &AppliedObject, deadline: Deadline) -> Result<Option<Value>, ClusterError> {
-        let api = match self.api(target, deadline).await {
-            Err(ClusterError::UnknownKind { .. }) => return Ok(None),
-            other => other?,
-        };
+        let api = self.api(target, deadline).await?;
         let found = call(deadline, || api.get_opt(&target.name)).await?;
+        let found = found.filter(|it| target.uid.is_none() || it.metadata.uid == target.uid);
         found.map(|it| serde_json::to_value(it).map_err(garbled)).transpose()
     }
 
@@ -143,8 +152,9 @@ fn garbled(error: serde_json::Error) -> ClusterError {
     ClusterError::Garbled(kube::Error::SerdeError(error))
 }
 
-fn is_kept(object: &DynamicObject) -> bool {
-    object.annotations().get(KEEP_ANNOTATION).is_some_and(|value| value == "true")
+/// Whether an object that is there is this start's, or one to keep of the same credential.
+fn may_use(target: &AppliedObject, there: &impl ResourceExt, mark: &Mark) -> bool {
+    mark.is_on(there.labels()) || (target.is_kept && mark.is_of_credential(there.labels()))
 }
 
 fn taken(target: &AppliedObject) -> ClusterError {

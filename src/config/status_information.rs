@@ -17,7 +17,8 @@ pub struct StatusInformation {
     pub container_logs_join: String,
     /// Template of the logs; `<CONTAINER_LOGS>` is replaced. Reload.
     pub detailed_error_html_logs: String,
-    /// Template of the events; `<POD_EVENTS_MESSAGES>` is replaced. The logs follow it. Reload.
+    /// Template of the events; `<POD_EVENTS_MESSAGES>` is replaced, and `<CONTAINER_LOGS>` where the logs are to follow.
+    /// Reload.
     pub detailed_error_html_events: String,
     /// How long, in seconds, a container may wait for something that does not heal (an image that cannot be pulled, a
     /// crash loop) before the start counts as failed. Reload.
@@ -35,7 +36,8 @@ impl Default for StatusInformation {
             container_logs_lines: 5,
             container_logs_join: "<br>".to_owned(),
             detailed_error_html_logs: details("Container Logs", "<CONTAINER_LOGS>"),
-            detailed_error_html_events: details("Kubernetes events", "<POD_EVENTS_MESSAGES>"),
+            detailed_error_html_events: details("Kubernetes events", "<POD_EVENTS_MESSAGES>")
+                + &details("Container Logs", "<CONTAINER_LOGS>"),
             fatal_grace_seconds: 30,
         }
     }

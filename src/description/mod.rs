@@ -12,7 +12,7 @@ pub mod ownership;
 mod render;
 mod select;
 mod template_guard;
-mod workload;
+pub mod workload;
 mod yaml;
 mod yaml_scalar;
 

@@ -168,14 +168,14 @@ mod tests {
 
     fn mark() -> Mark {
         let (credential, server_name) = (Credential::parse("hub").unwrap(), ServerName::parse("My Lab").unwrap());
-        Mark::new("i1", &credential, &server_name, &StartId::parse("s1").unwrap())
+        Mark::new("i1", &credential, &server_name, &StartId::parse("s1").unwrap(), jiff::Timestamp::UNIX_EPOCH)
     }
 
     fn marked(text: &str, counts: bool) -> Manifest {
         let (credential, server_name) = (Credential::parse("hub").unwrap(), ServerName::parse("My Lab").unwrap());
         let (start_id, service) = (StartId::parse("s1").unwrap(), ServiceName::parse("A/B").unwrap());
         let user_options = Json::parse(br#"{"service":"A/B","n":1.0}"#).unwrap();
-        let mark = Mark::new("i1", &credential, &server_name, &start_id);
+        let mark = mark();
         let ownership = Ownership {
             mark: &mark,
             credential: &credential,

@@ -21,9 +21,7 @@ pub(super) fn mark(manifests: &mut [Manifest], main_name: &str, main_container: 
     if !manifests.iter().any(|it| is_workload(&it.object)) {
         return Err(WorkloadError::NoWorkload);
     }
-    for manifest in manifests.iter_mut() {
-        manifest.counts = has_container(&manifest.object, main_container);
-    }
+    mark_update(manifests, main_container);
     if !manifests.iter().any(|it| it.counts) {
         return Err(WorkloadError::NoMainContainer(main_container.to_owned()));
     }
@@ -33,6 +31,13 @@ pub(super) fn mark(manifests: &mut [Manifest], main_name: &str, main_container: 
         }
     }
     Ok(())
+}
+
+/// Says which manifests of an update count: those that run the main container.
+pub fn mark_update(manifests: &mut [Manifest], main_container: &str) {
+    for manifest in manifests.iter_mut() {
+        manifest.counts = has_container(&manifest.object, main_container);
+    }
 }
 
 pub(super) fn is_workload(object: &Value) -> bool {

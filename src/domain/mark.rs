@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use jiff::Timestamp;
+
 use super::{Credential, ServerName, StartId};
 
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
@@ -36,14 +38,21 @@ pub struct Mark {
 }
 
 impl Mark {
-    pub fn new(installation: &str, credential: &Credential, server_name: &ServerName, start_id: &StartId) -> Self {
+    /// The date tells a start from an earlier one of the same name and start id, whose last objects may still be going.
+    pub fn new(
+        installation: &str,
+        credential: &Credential,
+        server_name: &ServerName,
+        start_id: &StartId,
+        start_date: Timestamp,
+    ) -> Self {
         Self {
             installation: installation.to_owned(),
             credential: short_hash(credential.as_str()),
             server: short_hash(server_name.as_str()),
             start: short_hash(start_id.as_str()),
             // No part can hold a slash.
-            service: short_hash(&format!("{credential}/{server_name}/{start_id}")),
+            service: short_hash(&format!("{credential}/{server_name}/{start_id}/{}", start_date.as_microsecond())),
         }
     }
 
@@ -100,7 +109,7 @@ mod tests {
     fn label_values_fit_whatever_the_names() {
         let credential = Credential::parse(&"ü".repeat(150)).unwrap();
         let (server_name, start_id) = (ServerName::parse(&"ü".repeat(255)).unwrap(), StartId::parse("s 1").unwrap());
-        let mark = Mark::new("i1", &credential, &server_name, &start_id);
+        let mark = Mark::new("i1", &credential, &server_name, &start_id, Timestamp::UNIX_EPOCH);
         assert!(mark.labels().iter().all(|(_, value)| value.len() <= 63 && value.is_ascii()));
     }
 }

@@ -101,10 +101,15 @@ pub enum Verdict {
     Gone,
 }
 
-/// Judges by the newest pod; older ones count only when replacement after replacement failed.
+/// Judges by the newest pod. An older one counts where it runs (it serves the user while a new one does not come up), and
+/// where replacement after replacement failed.
 pub fn judge(observation: &Observation, now: Timestamp, grace: SignedDuration) -> Verdict {
     let newest = observation.pods.iter().filter(|pod| !pod.is_deleting).max_by_key(|pod| (pod.created, &pod.name));
     let Some(pod) = newest else { return without_pod(observation) };
+    let serves = |it: &PodObservation| !it.is_deleting && !it.phase.is_terminal() && it.main == MainContainer::Running;
+    if observation.pods.iter().any(serves) {
+        return Verdict::Running;
+    }
     let past_grace = |since: Option<Timestamp>| since.is_some_and(|since| now.duration_since(since) >= grace);
     let failed_before = observation.pods.iter().filter(|it| it.phase.is_terminal() && it.uid != pod.uid);
 
@@ -118,11 +123,10 @@ pub fn judge(observation: &Observation, now: Timestamp, grace: SignedDuration) -
     }
     match pod.main {
         MainContainer::Terminated => Verdict::Failed(Failure::MainTerminated(pod.clone())),
-        MainContainer::Running => Verdict::Running,
-        MainContainer::Waiting | MainContainer::Unknown if past_grace(pod.stuck_since) => {
+        MainContainer::Running | MainContainer::Waiting | MainContainer::Unknown if past_grace(pod.stuck_since) => {
             Verdict::Failed(Failure::CannotStart(pod.clone()))
         }
-        MainContainer::Waiting | MainContainer::Unknown => {
+        MainContainer::Running | MainContainer::Waiting | MainContainer::Unknown => {
             match failed_before.max_by_key(|it| (it.created, &it.name)) {
                 // Two in a row: the next one will not do better.
                 Some(last) if observation.pods.iter().filter(|it| it.phase.is_terminal()).count() > 1 => {
@@ -232,6 +236,15 @@ mod tests {
                 "two replicas, by the newest",
                 two(pod("a", 1, Pending, Waiting), pod("b", 2, running, Running)),
                 &[Some(2)],
+                "running",
+            ),
+            (
+                "an update that cannot start, the old pod serves",
+                vec![
+                    pod("a", 1, running, Running),
+                    PodObservation { stuck_since: Some(at(1)), ..pod("b", 2, Pending, Waiting) },
+                ],
+                &[Some(1)],
                 "running",
             ),
             ("no pod yet", vec![], &[Some(1)], "waiting"),

@@ -1,7 +1,7 @@
 //! What a request can fail with, and what each failure looks like: one match for statuses, one for bodies.
 
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::auth::AuthError;
 use crate::services::{PollError, StartError, StopError, UpdateError};
@@ -41,7 +41,7 @@ pub enum ApiError {
 impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
-            ApiError::Unauthenticated(AuthError::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Unauthenticated(AuthError::Store(_) | AuthError::TaskLost(_)) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             ApiError::Forbidden => StatusCode::FORBIDDEN,
             ApiError::NotFound => StatusCode::NOT_FOUND,
@@ -62,7 +62,7 @@ impl ApiError {
     pub fn body(&self) -> String {
         let detail = |text: String| json!({ "detail": text });
         let body = match self {
-            ApiError::Unauthenticated(AuthError::Store(_)) => {
+            ApiError::Unauthenticated(AuthError::Store(_) | AuthError::TaskLost(_)) => {
                 detail("The credentials cannot be checked now; try again.".to_owned())
             }
             ApiError::Unauthenticated(error) => detail(error.to_string()),
@@ -76,10 +76,12 @@ impl ApiError {
             ApiError::BadInput(reason) => detail(reason.clone()),
             ApiError::MissingKey(key) => json!([format!("Missing key in input data: {key}")]),
             ApiError::Refused(reason) => json!([reason]),
+            // The order of the keys is the clients', here and below.
             ApiError::WrongFields(fields) => {
-                Value::Object(fields.iter().map(|(field, text)| ((*field).to_owned(), json!([text]))).collect())
+                let members: Vec<_> =
+                    fields.iter().map(|(field, text)| format!("\"{field}\":[{}]", json!(text))).collect();
+                return format!("{{{}}}", members.join(","));
             }
-            // The order of the keys is the clients'.
             ApiError::Failed { error, detailed_error } => {
                 return format!("{{\"error\":{},\"detailed_error\":{}}}", json!(error), json!(detailed_error));
             }
@@ -131,6 +133,7 @@ impl From<PollError> for ApiError {
         match error {
             PollError::NotFound => ApiError::NotFound,
             PollError::Store(error) => internal(&error),
+            PollError::BrokeOff(error) => internal(&error),
         }
     }
 }
@@ -139,7 +142,6 @@ impl From<StopError> for ApiError {
     fn from(error: StopError) -> Self {
         match error {
             StopError::NotFound => ApiError::NotFound,
-            StopError::Store(error) => internal(&error),
         }
     }
 }

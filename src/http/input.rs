@@ -12,6 +12,8 @@ use crate::domain::{Credential, Json, NameError, ObjectId, ServerName, ServiceNa
 use crate::services::StartRequest;
 
 const NAME_HEADER: &str = "uuidcode";
+/// They are stored, and echoed by every poll.
+const LONGEST_USER_OPTIONS: usize = 256 * 1024;
 
 pub async fn start_request(
     credential: &Credential,
@@ -32,10 +34,13 @@ pub async fn start_request(
     let service = service(user_options.get("service").unwrap_or(&Json::Null));
     note("servername", &name, &mut wrong);
     note("start_id", &start_id, &mut wrong);
-    note("jhub_user_id", &user_id, &mut wrong);
     note("user_options", &service, &mut wrong);
-    if user_options.has_infinity() || env.has_infinity() {
+    if service.is_ok() && (user_options.has_infinity() || env.has_infinity()) {
         wrong.push(("user_options", "Value must be valid JSON.".to_owned()));
+    }
+    note("jhub_user_id", &user_id, &mut wrong);
+    if user_options.to_text().len() > LONGEST_USER_OPTIONS {
+        wrong.push(("user_options", format!("Ensure this field has no more than {LONGEST_USER_OPTIONS} bytes.")));
     }
     let certs = certs_data(body.get("certs")).map_err(|error| error.to_string());
     note("certs", &certs, &mut wrong);

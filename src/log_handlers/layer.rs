@@ -18,6 +18,9 @@ use crate::domain::Json;
 
 /// Our own crates; whatever else logs below WARNING is not of use to an operator.
 const OURS: [&str; 2] = ["k8smgr", "local_cluster"];
+/// Prints whole answers where it cannot read them, and the answer to a Secret holds tokens. Our own errors say what
+/// went wrong.
+const UNHEARD: &str = "kube_client";
 /// tracing has no level above ERROR: an event with this field, set, is CRITICAL.
 const CRITICAL: &str = "critical";
 
@@ -33,7 +36,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for HandlerLayer {
         let level = Level::from(metadata.level());
         let is_ours = OURS.iter().any(|it| metadata.target().starts_with(it));
         let is_wanted = level >= self.0.lowest() || level == Level::ERROR && Level::CRITICAL >= self.0.lowest();
-        if metadata.is_span() { is_ours } else { is_wanted && (is_ours || level >= Level::WARNING) }
+        let is_heard = is_ours || level >= Level::WARNING && !metadata.target().starts_with(UNHEARD);
+        if metadata.is_span() { is_ours } else { is_wanted && is_heard }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

@@ -32,6 +32,8 @@ pub enum StartError {
 pub enum PollError {
     #[error("no such service")]
     NotFound,
+    #[error("the poll broke off")]
+    BrokeOff(#[from] tokio::task::JoinError),
     #[error("the database failed")]
     Store(#[from] StoreError),
 }
@@ -40,8 +42,6 @@ pub enum PollError {
 pub enum StopError {
     #[error("no such service")]
     NotFound,
-    #[error("the database failed")]
-    Store(#[from] StoreError),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +50,10 @@ pub enum UpdateError {
     NotFound,
     #[error("the service description has no update.yaml")]
     NoUpdate,
-    #[error("the service is not running")]
-    NotRunning,
+    #[error("the service is being started or stopped; try again")]
+    Busy,
+    #[error("the update broke off")]
+    BrokeOff(#[from] tokio::task::JoinError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]

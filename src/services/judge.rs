@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use super::Services;
 use crate::cluster::watch::workloads::observe_value;
 use crate::cluster::{ClusterError, Deadline};
-use crate::domain::status::{Failure, PodObservation, Verdict, judge};
+use crate::domain::status::{Failure, MainContainer, PodObservation, Verdict, judge};
 use crate::domain::{AppliedObject, ServiceRecord};
 
 /// A poll waits this long for a direct read.
-const CONFIRM_TIME: Duration = Duration::from_secs(3);
+const CONFIRM_TIME: Duration = Duration::from_secs(2);
 /// How often the events of a pod that waits are read.
 const EVENTS_EVERY: Duration = Duration::from_secs(5);
 
@@ -55,7 +55,10 @@ impl Services {
         let observation = self.cluster.watches().observe(self.mark(record).service());
         match judge(&observation, Timestamp::now(), grace) {
             Verdict::Running | Verdict::Waiting(None) => Judgement::Runs,
-            Verdict::Failed(failure) => Judgement::Over(End::Failed(failure)),
+            Verdict::Failed(failure) => match self.still_fails(&failure).await {
+                true => Judgement::Over(End::Failed(failure)),
+                false => Judgement::Runs,
+            },
             Verdict::Waiting(Some(pod)) => match self.events_forbid(&pod).await {
                 true => Judgement::Over(End::Failed(Failure::CannotStart(pod))),
                 false => Judgement::Runs,
@@ -68,6 +71,28 @@ impl Services {
                     Judgement::Runs
                 }
             },
+        }
+    }
+
+    /// Looks at the pod past the cache: during an outage it may have come up unseen, and time alone is no evidence.
+    async fn still_fails(&self, failure: &Failure) -> bool {
+        let pod = failure.pod();
+        let is_final = pod.phase.is_terminal() && !pod.is_replaced;
+        if is_final {
+            return true;
+        }
+        match self.cluster.look_at(pod, Deadline::after(CONFIRM_TIME)).await {
+            Ok(Some(now)) => match failure {
+                Failure::PodFailed(_) => now.phase.is_terminal(),
+                Failure::MainTerminated(_) => now.main == MainContainer::Terminated,
+                Failure::CannotStart(_) => now.main != MainContainer::Running && !now.phase.is_terminal(),
+            },
+            // A failed pod that was cleared away since; the cache hears of its successor soon.
+            Ok(None) => false,
+            Err(error) => {
+                tracing::debug!(pod = pod.name, %error, "cannot confirm that the pod failed");
+                false
+            }
         }
     }
 
@@ -99,9 +124,9 @@ impl Services {
             Some(known) if known.read.elapsed() < EVENTS_EVERY => known.bad_since,
             _ => {
                 let deadline = Deadline::after(CONFIRM_TIME);
-                let Ok(events) = self.cluster.pod_events(&pod.namespace, &pod.name, &pod.uid, deadline).await else {
-                    return false;
-                };
+                let read = self.cluster.pod_events(&pod.namespace, &pod.name, &pod.uid, deadline).await;
+                // A reading that failed is remembered, too: a poll does not wait for the next one.
+                let events = read.unwrap_or_default();
                 let last = &events[events.len().saturating_sub(services.status_information.pod_events_no)..];
                 let wanted = |event_type: &String| last.iter().any(|event| event.event_type == *event_type);
                 let is_bad = services.pod_events_to_fail.iter().all(wanted);

@@ -4,6 +4,7 @@
 //! is touched. Nothing here knows HTTP.
 
 mod apply;
+mod arrivals;
 mod error;
 mod explain;
 mod files;
@@ -55,10 +56,11 @@ pub struct Services {
     config: SharedConfig,
     site: Site,
     turns: turns::Turns<Name>,
+    arrivals: arrivals::Arrivals,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
-    /// Since when this process runs.
-    began: Timestamp,
+    /// A record that was `starting` before is of a process that is no more.
+    born: Timestamp,
 }
 
 impl Services {
@@ -69,14 +71,16 @@ impl Services {
             config,
             site,
             turns: turns::Turns::default(),
+            arrivals: arrivals::Arrivals::default(),
             superseded: Mutex::default(),
+            born: Timestamp::now(),
             suspicions: judge::Suspicions::default(),
-            began: Timestamp::now(),
         })
     }
 
     fn mark(&self, record: &ServiceRecord) -> Mark {
-        Mark::new(&self.site.installation, &record.credential, &record.server_name, &record.start_id)
+        let site = &self.site;
+        Mark::new(&site.installation, &record.credential, &record.server_name, &record.start_id, record.start_date)
     }
 }
 

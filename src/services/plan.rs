@@ -70,7 +70,8 @@ impl Services {
 
 fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, StartError> {
     let id = ObjectId::new(&request.server_name, &request.start_id);
-    let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id);
+    let start_date = Timestamp::now();
+    let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id, start_date);
     let env_names: Vec<String> = request.env.keys().cloned().collect();
     let prepared = description::prepare(&DescriptionRequest {
         config,
@@ -98,7 +99,7 @@ fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, 
         service: request.service,
         user_options: request.user_options,
         jhub_user_id: request.jhub_user_id,
-        start_date: Timestamp::now(),
+        start_date,
         namespace: site.namespace.clone(),
         objects: Vec::new(),
         update_manifest: prepared.update_text,

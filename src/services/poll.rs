@@ -7,15 +7,15 @@ use jiff::Timestamp;
 use tracing::Instrument;
 
 use super::judge::{End, Judgement};
-use super::{PollError, Services};
+use super::stop::RemoveError;
+use super::{PollError, Services, name_of};
 use crate::cluster::Deadline;
 use crate::domain::record::Details;
 use crate::domain::{Credential, ServerName, ServiceRecord, ServiceState};
 use crate::store::StoreError;
 
 const CANNOT_TELL: &str = "services.utils.status_service";
-/// Between attempts to delete the workload of a service that ended.
-const DELETION_PAUSE: Duration = Duration::from_secs(5);
+const WATCH_TIME: Duration = Duration::from_secs(10);
 const DELETION_TIME: Duration = Duration::from_secs(30);
 
 /// A service and whether it runs. `details` say why not.
@@ -50,8 +50,11 @@ impl Services {
             ServiceState::Running => match self.judge(&record).await {
                 Judgement::Runs => running(record, None),
                 // Its watches may not have begun yet, but what this process started is known to have been made.
-                Judgement::CannotTell if record.start_date >= self.began => running(record, None),
-                Judgement::CannotTell => running(record, Some(self.cannot_tell())),
+                Judgement::CannotTell if record.start_date >= self.born => running(record, None),
+                Judgement::CannotTell => {
+                    self.watch_soon(&record);
+                    running(record, Some(self.cannot_tell()))
+                }
                 Judgement::Over(end) => Ok(self.end(record, &end).await?),
             },
         }
@@ -66,32 +69,48 @@ impl Services {
         }
     }
 
+    /// Begins the watches that a service needs, where they are missing. Does not wait for them.
+    pub(super) fn watch_soon(self: &Arc<Self>, record: &ServiceRecord) {
+        let (services, objects) = (self.clone(), record.objects.clone());
+        let watch = async move {
+            if let Err(error) = services.cluster.watch(&objects, Deadline::after(WATCH_TIME)).await {
+                tracing::debug!(%error, "a service cannot be watched yet");
+            }
+        };
+        tokio::spawn(watch.in_current_span());
+    }
+
     /// The service is over, for good: the hub will send no DELETE. Its explanation is kept, its workload goes at once.
-    async fn end(self: &Arc<Self>, record: ServiceRecord, end: &End) -> Result<ServiceStatus, StoreError> {
+    async fn end(self: &Arc<Self>, record: ServiceRecord, end: &End) -> Result<ServiceStatus, PollError> {
         let details = self.explain(&record, end).await;
-        let ended_at = Timestamp::now();
-        if self.store.latch_end(record.sequence, &details, ended_at).await? {
-            tracing::info!(
-                credential = %record.credential, server_name = %record.server_name, start_id = %record.start_id,
-                reason = details.error, "service ended by itself"
-            );
-            self.delete_workload(record.clone());
-        }
+        let (services, ended, kept) = (self.clone(), record.clone(), details.clone());
+        // In one piece, also when the hub hangs up meanwhile.
+        let latch = async move {
+            if services.store.latch_end(ended.sequence, &kept, Timestamp::now()).await? {
+                tracing::info!(
+                    credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,
+                    reason = kept.error, "service ended by itself"
+                );
+                tokio::spawn(async move { services.delete_workload(ended).await }.in_current_span());
+            }
+            Ok::<_, StoreError>(())
+        };
+        tokio::spawn(latch.in_current_span()).await??;
         Ok(ServiceStatus { record, running: false, details: Some(details) })
     }
 
-    /// Deletes what runs of a service that ended, in the background, for as long as it takes.
-    pub(super) fn delete_workload(self: &Arc<Self>, record: ServiceRecord) {
-        let services = self.clone();
-        let work = async move {
-            let workload: Vec<_> = record.objects.iter().filter(|it| it.is_workload).cloned().collect();
-            let mark = services.mark(&record);
-            while let Err(error) = services.delete_all(&workload, &mark, Deadline::after(DELETION_TIME)).await {
-                tracing::warn!(id = %record.object_id, %error, "the workload of an ended service is deleted later");
-                tokio::time::sleep(DELETION_PAUSE).await;
-            }
+    /// Deletes what runs of a service that ended, and takes note of it. What fails is tried again by `recover`.
+    pub(super) async fn delete_workload(&self, record: ServiceRecord) {
+        let deadline = Deadline::after(DELETION_TIME);
+        let Some(_turn) = self.turns.take(&name_of(&record), deadline).await else { return };
+        let mark = self.mark(&record);
+        let (workload, others): (Vec<_>, Vec<_>) = record.objects.into_iter().partition(|it| it.is_workload);
+        let noted = match self.delete_all(&workload, &mark, deadline).await {
+            Ok(()) => self.store.set_objects(record.sequence, &others).await.map_err(RemoveError::from),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(id = %record.object_id, %error, "the workload of an ended service is deleted later");
         }
-        .in_current_span();
-        tokio::spawn(work);
     }
 }

@@ -3,6 +3,7 @@
 //! Level-driven: every round looks at the records as they are. It acts on what a record says and never on what a list
 //! of objects lacks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,81 +11,101 @@ use futures::StreamExt;
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Services;
+use super::stop::RemoveError;
+use super::{Services, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{ServiceRecord, ServiceState};
 use crate::store::StoreError;
 
 const ROUND: Duration = Duration::from_secs(5);
 const STOP_TIME: Duration = Duration::from_secs(30);
+/// A name that somebody else works on is left to them, and looked at in the next round.
+const TURN_TIME: Duration = Duration::from_secs(1);
 /// A start that is older than this was cut short: no start takes as long.
 const LONGEST_START: SignedDuration = SignedDuration::from_secs(30);
+/// What the API server was asked for and did not confirm it may still do for as long.
+const SETTLING_TIME: SignedDuration = SignedDuration::from_secs(60);
 const AT_ONCE: usize = 8;
 
-/// Runs until the process ends. The first round comes at once.
+/// Runs until it is aborted. The first round comes at once; a round that breaks does not end the next ones.
 pub async fn recover_forever(services: Arc<Services>) {
-    if let Err(error) = services.resume().await {
-        tracing::error!(%error, "failed to read the stored services");
-    }
+    let mut is_resumed = false;
     loop {
-        if let Err(error) = services.recover().await {
-            tracing::warn!(%error, "recovery is tried again");
+        let round = services.clone();
+        match tokio::spawn(async move { round.round(is_resumed).await }).await {
+            Ok(Ok(())) => is_resumed = true,
+            Ok(Err(error)) => tracing::warn!(%error, "recovery is tried again"),
+            Err(error) => tracing::error!(%error, "a round of recovery broke off"),
         }
         tokio::time::sleep(ROUND).await;
     }
 }
 
 impl Services {
+    async fn round(self: &Arc<Self>, is_resumed: bool) -> Result<(), StoreError> {
+        if !is_resumed {
+            self.resume().await?;
+        }
+        self.recover().await
+    }
+
     /// After a start of the process: everything that runs is watched again, names with several starts are known again.
     async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
-        let mut newest = std::collections::HashMap::new();
+        let mut newest = HashMap::new();
         for record in self.store.services_in(&ServiceState::ALL).await? {
-            if let Some(older) = newest.insert(super::name_of(&record), record.sequence) {
-                tracing::debug!(older, newest = record.sequence, "a name has more than one start");
-                self.note_superseded(super::name_of(&record));
+            if newest.insert(name_of(&record), record.sequence).is_some() {
+                self.note_superseded(name_of(&record));
             }
-            match record.state {
-                ServiceState::Running => self.watch_again(record),
-                ServiceState::Ended => self.delete_workload(record),
-                ServiceState::Starting | ServiceState::Stopping => {}
+            if record.state == ServiceState::Running {
+                self.watch_soon(&record);
             }
         }
         Ok(())
-    }
-
-    fn watch_again(self: &Arc<Self>, record: ServiceRecord) {
-        let services = self.clone();
-        tokio::spawn(async move {
-            // Discovery may fail for as long as the API server is away.
-            while let Err(error) = services.cluster.watch(&record.objects, Deadline::after(STOP_TIME)).await {
-                tracing::debug!(id = %record.object_id, %error, "the service is watched later");
-                tokio::time::sleep(ROUND).await;
-            }
-        });
     }
 
     async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
         let now = Timestamp::now();
-        let ended_ttl = self.config.current().services.ended_ttl_seconds;
-        let expired = now - SignedDuration::from_secs(i64::try_from(ended_ttl).unwrap_or(i64::MAX / 2));
+        let ended_ttl = i64::try_from(self.config.current().services.ended_ttl_seconds).unwrap_or(i64::MAX);
+        let expired = now.checked_sub(SignedDuration::from_secs(ended_ttl)).unwrap_or(Timestamp::MIN);
         let mut due = self.store.ended_before(expired).await?;
-        for record in self.store.services_in(&[ServiceState::Starting, ServiceState::Stopping]).await? {
+        let unsettled = [ServiceState::Starting, ServiceState::Stopping, ServiceState::Ended];
+        let mut ended = Vec::new();
+        for record in self.store.services_in(&unsettled).await? {
             let was_cut_short = now.duration_since(record.start_date) > LONGEST_START;
-            if record.state == ServiceState::Stopping || was_cut_short {
-                due.push(record);
+            match record.state {
+                ServiceState::Stopping => due.push(record),
+                ServiceState::Starting if was_cut_short => due.push(record),
+                ServiceState::Ended if record.objects.iter().any(|it| it.is_workload) => ended.push(record),
+                _ => {}
             }
         }
-        stream::iter(due).for_each_concurrent(AT_ONCE, |record| self.stop_record(record)).await;
+        stream::iter(due).for_each_concurrent(AT_ONCE, |record| self.stop_record(record, now)).await;
+        stream::iter(ended).for_each_concurrent(AT_ONCE, |record| self.delete_workload(record)).await;
         self.stop_superseded().await;
         Ok(())
     }
 
-    async fn stop_record(&self, record: ServiceRecord) {
-        match self.store.begin_stop(record.sequence).await {
-            Ok(_) => {
-                self.finish_stop(&record, Deadline::after(STOP_TIME)).await;
-            }
-            Err(error) => tracing::warn!(id = %record.object_id, %error, "a stop is tried again later"),
+    async fn stop_record(&self, record: ServiceRecord, now: Timestamp) {
+        let Some(_turn) = self.turns.take(&name_of(&record), Deadline::after(TURN_TIME)).await else { return };
+        if let Err(error) = self.stop_in_turn(&record, now).await {
+            tracing::warn!(id = %record.object_id, %error, "a stop is tried again later");
         }
+    }
+
+    async fn stop_in_turn(&self, record: &ServiceRecord, now: Timestamp) -> Result<(), RemoveError> {
+        // Whoever had the turn before may have finished it.
+        let current = match self.store.service(record.sequence).await? {
+            Some(current) if current.state != ServiceState::Running => current,
+            _ => return Ok(()),
+        };
+        self.store.begin_stop(current.sequence).await?;
+        let deadline = Deadline::after(STOP_TIME);
+        let is_unconfirmed = current.objects.iter().any(|it| it.uid.is_none());
+        if is_unconfirmed && now.duration_since(current.start_date) < SETTLING_TIME {
+            return Ok(self.delete_objects(&current, deadline).await?);
+        }
+        self.remove(&current, deadline).await?;
+        tracing::info!(id = %current.object_id, "what was left of a service is removed");
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+use super::arrivals::Arrival;
 use super::plan::{Plan, StartRequest};
 use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
@@ -12,12 +13,14 @@ use crate::domain::{ServiceRecord, ServiceState};
 use crate::store::Inserted;
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
-const START_TIME: Duration = Duration::from_secs(13);
+const START_TIME: Duration = Duration::from_secs(12);
+/// When the hub is answered at the latest.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// What may be spent on removing a start that failed before the hub is told. The rest happens in the background.
 const ROLL_BACK_TIME: Duration = Duration::from_secs(2);
 
 enum Claim {
-    Ours(Box<ServiceRecord>),
+    Ours(Box<Plan>, Box<ServiceRecord>),
     /// The same start was asked for before.
     StartedBefore(Box<ServiceRecord>),
 }
@@ -27,66 +30,102 @@ impl Services {
     /// is carried through or rolled back, never left half done.
     pub async fn start(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
         let services = self.clone();
-        tokio::spawn(async move { services.start_or_roll_back(request).await }.in_current_span()).await?
+        let work = tokio::spawn(async move { services.start_or_roll_back(request).await }.in_current_span());
+        tokio::time::timeout(ANSWER_TIME, work).await.map_err(|_| StartError::TooSlow)??
     }
 
     async fn start_or_roll_back(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
         let deadline = Deadline::after(START_TIME);
-        let _turn = self.turns.take(&(request.credential.clone(), request.server_name.clone())).await;
-        let (plan, mut record) = match self.claim(request, deadline).await? {
-            (_, Claim::StartedBefore(record)) => return Ok(*record),
-            (plan, Claim::Ours(record)) => (plan, record),
+        let name = (request.credential.clone(), request.server_name.clone());
+        let arrival = self.arrivals.arrive(name.clone());
+        let _turn = self.turns.take(&name, deadline).await.ok_or(StartError::EarlierStartRemains)?;
+        let (plan, mut record) = match self.claim(request, &arrival, deadline).await? {
+            Claim::StartedBefore(record) => return Ok(*record),
+            Claim::Ours(plan, record) => (*plan, *record),
         };
+        drop(arrival);
         match self.carry_out(plan, &mut record, deadline).await {
             Ok(()) => {
                 tracing::info!(
                     credential = %record.credential, server_name = %record.server_name, start_id = %record.start_id,
                     "service started"
                 );
-                Ok(*record)
+                Ok(record)
             }
             Err(error) => {
-                self.store.begin_stop(record.sequence).await?;
-                if let Err(left) = self.remove(&record, Deadline::after(ROLL_BACK_TIME)).await {
-                    tracing::warn!(id = %record.object_id, error = %left, "a failed start is removed later");
-                }
+                self.roll_back(&record, &error).await;
                 Err(error)
             }
         }
     }
 
+    /// What cannot be removed now is removed by `recover`, also when the database fails here: the record says `starting`
+    /// and its start is over.
+    async fn roll_back(&self, record: &ServiceRecord, error: &StartError) {
+        let deadline = Deadline::after(ROLL_BACK_TIME);
+        if let Err(error) = self.store.begin_stop(record.sequence).await {
+            tracing::warn!(id = %record.object_id, %error, "a failed start is removed later");
+            return;
+        }
+        // What the API server was asked for it may still do, though it did not answer: the record stays for a while.
+        let may_take_effect = matches!(error, StartError::Cluster(error) if error.is_passing());
+        let removed = match may_take_effect {
+            true => self.delete_objects(record, deadline).await.map_err(Into::into),
+            false => self.remove(record, deadline).await,
+        };
+        if let Err(left) = removed {
+            tracing::warn!(id = %record.object_id, error = %left, "a failed start is removed later");
+        }
+    }
+
     /// Writes the start down. From here on it is finished or rolled back, whatever happens to the process.
-    async fn claim(self: &Arc<Self>, request: StartRequest, deadline: Deadline) -> Result<(Plan, Claim), StartError> {
+    async fn claim(
+        self: &Arc<Self>,
+        request: StartRequest,
+        arrival: &Arrival<'_>,
+        deadline: Deadline,
+    ) -> Result<Claim, StartError> {
+        // First, so that a repeated request is answered whatever became of the description.
+        let (credential, server_name) = (&request.credential, &request.server_name);
+        let mut named = self.store.services_named(credential, server_name).await?;
+        if let Some(same) = named.iter().position(|it| it.start_id == request.start_id) {
+            let same = named.remove(same);
+            if self.is_alive(&same) {
+                return Ok(Claim::StartedBefore(Box::new(same)));
+            }
+            // The same name and start id again after its end: what is left of it makes room first.
+            self.store.begin_stop(same.sequence).await?;
+            self.remove(&same, deadline).await.map_err(|_| StartError::EarlierStartRemains)?;
+        }
         let plan = self.plan(request, deadline).await?;
-        loop {
-            let named = self.store.services_named(&plan.new.credential, &plan.new.server_name).await?;
-            match named.iter().find(|it| it.start_id == plan.new.start_id) {
-                Some(same) if matches!(same.state, ServiceState::Starting | ServiceState::Running) => {
-                    return Ok((plan, Claim::StartedBefore(Box::new(same.clone()))));
-                }
-                // The same name and start id again after its end: what is left of it makes room first.
-                Some(same) => {
-                    self.store.begin_stop(same.sequence).await?;
-                    self.remove(same, deadline).await.map_err(|_| StartError::EarlierStartRemains)?;
-                    continue;
-                }
-                None => {}
+        if arrival.was_stopped() {
+            return Err(StartError::Stopped);
+        }
+        if deadline.has_passed() {
+            return Err(StartError::TooSlow);
+        }
+        match self.store.insert_service(&plan.new).await? {
+            Inserted::New(record) => {
+                self.supersede(&record, named);
+                Ok(Claim::Ours(Box::new(plan), Box::new(record)))
             }
-            match self.store.insert_service(&plan.new).await? {
-                Inserted::New(record) => {
-                    self.supersede(&record, named);
-                    return Ok((plan, Claim::Ours(Box::new(record))));
-                }
-                Inserted::SameStart(record) => return Ok((plan, Claim::StartedBefore(Box::new(record)))),
-                Inserted::IdTaken => {
-                    return Err(StartError::NameTaken { object_id: plan.new.object_id.to_string() });
-                }
-            }
+            // Another process was quicker.
+            Inserted::SameStart(record) => Ok(Claim::StartedBefore(Box::new(record))),
+            Inserted::IdTaken => Err(StartError::NameTaken { object_id: plan.new.object_id.to_string() }),
+        }
+    }
+
+    /// Whether a start is under way or done. To be asked in the name's turn: then no start of this process is under way.
+    fn is_alive(&self, record: &ServiceRecord) -> bool {
+        match record.state {
+            ServiceState::Running => true,
+            ServiceState::Starting => record.start_date >= self.born,
+            ServiceState::Stopping | ServiceState::Ended => false,
         }
     }
 
     async fn carry_out(&self, plan: Plan, record: &mut ServiceRecord, deadline: Deadline) -> Result<(), StartError> {
-        self.make_home(record).await?;
+        self.make_home(record, deadline).await?;
         let mark = self.mark(record);
         let files = plan.files.clone();
         self.apply_all(plan, record, &mark, deadline).await?;
@@ -99,15 +138,21 @@ impl Services {
         Ok(())
     }
 
-    async fn make_home(&self, record: &ServiceRecord) -> Result<(), StartError> {
+    async fn make_home(&self, record: &ServiceRecord, deadline: Deadline) -> Result<(), StartError> {
         let config = self.config.current();
         let (credential, server_name) = name_of(record);
         let (service, user_id) = (record.service.clone(), record.jhub_user_id);
-        let made = tokio::task::spawn_blocking(move || {
+        let making = tokio::task::spawn_blocking(move || {
             crate::user_homes::ensure(&config.userhomes, &credential, &service, user_id)
         });
-        let outcome = made.await??;
-        tracing::debug!(%server_name, user_id, ?outcome, "user home is there");
+        // A file system that hangs must not hold the name for ever; the copy appears whole or not at all.
+        let made = deadline.bound(making).await.ok_or(StartError::TooSlow)??;
+        let outcome = made.inspect_err(|error| {
+            tracing::error!(%error, path = %error.path().display(), "failed to make a user home");
+        })?;
+        for warning in &outcome.warnings {
+            tracing::warn!(%server_name, user_id, "user home: {warning}");
+        }
         Ok(())
     }
 }

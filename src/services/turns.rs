@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+use crate::cluster::Deadline;
+
 /// How many names may be remembered before those nobody waits for are dropped.
 const ENOUGH: usize = 256;
 
@@ -20,8 +22,8 @@ impl<K> Default for Turns<K> {
 }
 
 impl<K: Eq + Hash + Clone> Turns<K> {
-    /// Waits until nobody else works on `key`. The turn ends when the guard is dropped.
-    pub async fn take(&self, key: &K) -> OwnedMutexGuard<()> {
+    /// Waits until nobody else works on `key`, but no longer than the deadline. The turn ends when the guard is dropped.
+    pub async fn take(&self, key: &K, deadline: Deadline) -> Option<OwnedMutexGuard<()>> {
         let queue = {
             let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
             if queues.len() > ENOUGH {
@@ -29,6 +31,6 @@ impl<K: Eq + Hash + Clone> Turns<K> {
             }
             queues.entry(key.clone()).or_default().clone()
         };
-        queue.lock_owned().await
+        deadline.bound(queue.lock_owned()).await
     }
 }

@@ -3,41 +3,49 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::plan::Planned;
 use super::{PollError, ServiceStatus, Services, UpdateError, name_of};
 use crate::cluster::Deadline;
 use crate::description::ownership::set_owner;
-use crate::description::{Ownership, manifest};
+use crate::description::{Ownership, manifest, workload};
 use crate::domain::{AppliedObject, Credential, ServerName, ServiceRecord, ServiceState};
 
 const UPDATE_TIME: Duration = Duration::from_secs(13);
 
 impl Services {
-    /// Applies update.yaml and tells the status. Applying it again is no error.
+    /// Applies update.yaml and tells the status. Applying it again is no error. It goes on when the caller hangs up.
     pub async fn update(
         self: &Arc<Self>,
         credential: &Credential,
         server_name: &ServerName,
     ) -> Result<ServiceStatus, UpdateError> {
         let record = self.store.newest_service(credential, server_name).await?.ok_or(UpdateError::NotFound)?;
-        if record.state == ServiceState::Running {
-            self.apply_update(record).await?;
-        }
+        let services = self.clone();
+        tokio::spawn(async move { services.apply_update(record).await }.in_current_span()).await??;
         self.poll(credential, server_name).await.map_err(|error| match error {
             PollError::NotFound => UpdateError::NotFound,
             PollError::Store(error) => UpdateError::Store(error),
+            PollError::BrokeOff(error) => UpdateError::BrokeOff(error),
         })
     }
 
     async fn apply_update(self: &Arc<Self>, record: ServiceRecord) -> Result<(), UpdateError> {
         let deadline = Deadline::after(UPDATE_TIME);
-        let _turn = self.turns.take(&name_of(&record)).await;
-        let mut record = self.store.service(record.sequence).await?.ok_or(UpdateError::NotFound)?;
+        let _turn = self.turns.take(&name_of(&record), deadline).await.ok_or(UpdateError::Busy)?;
+        let record = self.store.service(record.sequence).await?.ok_or(UpdateError::NotFound)?;
+        // What is stopping or has ended is not made again.
+        if record.state != ServiceState::Running {
+            return Ok(());
+        }
         let text = record.update_manifest.as_deref().ok_or(UpdateError::NoUpdate)?;
         let mark = self.mark(&record);
         let config = self.config.current();
-        let manifests = manifest::parse(text, config.services.yaml_filename_update.as_str())?;
-        let ownership = Ownership::of_record(&record, &mark, &config.services.container_main_name);
+        let main_container = &config.services.container_main_name;
+        let mut manifests = manifest::parse(text, config.services.yaml_filename_update.as_str())?;
+        workload::mark_update(&mut manifests, main_container);
+        let ownership = Ownership::of_record(&record, &mark, main_container);
         let mut planned: Vec<Planned> = manifests.into_iter().map(|it| Planned::new(it, &ownership)).collect();
         self.locate(&mut planned, deadline).await?;
 
@@ -58,9 +66,9 @@ impl Services {
                 .iter_mut()
                 .filter(|known| known.is_same_object(&it.target))
                 .for_each(|it| it.uid = Some(uid.clone()));
+            self.store.set_objects(record.sequence, &objects).await?;
         }
-        record.objects = objects;
-        self.store.set_objects(record.sequence, &record.objects).await?;
+        self.cluster.watch(&objects, deadline).await?;
         Ok(())
     }
 }

@@ -264,7 +264,14 @@ fn first(rows: Vec<Row>) -> Result<Option<ServiceRecord>, StoreError> {
 }
 
 fn all(rows: Vec<Row>) -> Result<Vec<ServiceRecord>, StoreError> {
-    rows.into_iter().map(ServiceRecord::try_from).collect()
+    // One row that cannot be read must not hide the others.
+    let readable = rows.into_iter().filter_map(|row| {
+        let sequence = row.sequence;
+        ServiceRecord::try_from(row)
+            .inspect_err(|error| tracing::error!(sequence, %error, "a stored service is skipped"))
+            .ok()
+    });
+    Ok(readable.collect())
 }
 
 fn to_json<T: serde::Serialize + ?Sized>(what: &'static str, value: &T) -> Result<String, StoreError> {

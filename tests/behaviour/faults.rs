@@ -1,6 +1,6 @@
 //! The API server answers late, wrongly or not at all. Only the embedded cluster can be told to.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use local_cluster::{Fault, FaultRule};
 
@@ -70,6 +70,7 @@ async fn empty_lists_and_lost_watches_end_no_service() {
     // Every watch breaks off and is begun anew, from lists that lack everything.
     let met = faults.met();
     faults.down(true);
+    eventually("the API server is away", async || app.cluster.is_away().await.then_some(())).await;
     faults.down(false);
     eventually("lists were asked for anew", async || {
         let polled = app.get(JUPYTERHUB, "lab").await;
@@ -102,15 +103,36 @@ async fn a_stop_goes_on_after_refused_deletes() {
 async fn a_start_goes_on_when_the_hub_hangs_up() {
     let app = TestApp::start().await;
     let Some(faults) = app.cluster.faults() else { return app.end().await };
-    let slow = FaultRule::new(Fault::Delay(Duration::from_millis(500))).verb("create").resource("secrets").times(1);
+    let slow = FaultRule::new(Fault::Delay(Duration::from_secs(1))).verb("create").resource("secrets").times(1);
     faults.add(slow);
-    let post = app.start_service(JUPYTERHUB, "lab", "s1", RUN);
-    let hung_up = tokio::time::timeout(Duration::from_millis(200), post).await;
-    assert!(hung_up.is_err(), "the hub did not wait for the answer");
+    tokio::select! {
+        answer = app.start_service(JUPYTERHUB, "lab", "s1", RUN) => panic!("not hung up: {}", answer.body),
+        () = eventually("the start is under way", async || (faults.met() > 0).then_some(())) => {}
+    }
     app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
     eventually("lab runs", async || {
         app.get(JUPYTERHUB, "lab").await.body.ends_with(r#","running":true}"#).then_some(())
     })
     .await;
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_start_does_not_wait_for_ever_for_a_stop_that_cannot_be_done() {
+    let app = TestApp::start().await;
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 201);
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    faults.down(true);
+    app.delete(JUPYTERHUB, "lab").await.assert(204, "");
+    // A hub gives up after 20 s; several rounds of the stop go on meanwhile.
+    for round in 0..2 {
+        let begin = Instant::now();
+        let answer = app.start_service(JUPYTERHUB, "lab", "s2", RUN).await;
+        assert_eq!(answer.status, 500, "{}", answer.body);
+        assert!(begin.elapsed() < Duration::from_secs(17), "round {round}: {:?}", begin.elapsed());
+    }
+    faults.down(false);
+    app.cluster.nothing_of("").await;
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s3", RUN).await.status, 201);
     app.end().await;
 }

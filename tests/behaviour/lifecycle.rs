@@ -153,3 +153,20 @@ async fn parallel_first_starts_of_a_user_make_one_whole_home() {
     assert_eq!(app.names_in("userhomes/jupyterhub/7"), [".bashrc", "link", "run.sh", "work"]);
     app.end().await;
 }
+
+#[tokio::test]
+async fn a_newer_start_that_fails_does_not_harm_the_older_one() {
+    let app = TestApp::start().await;
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 201);
+    app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
+    let before = app.cluster.snapshot().await;
+    for service in ["JupyterLab/Invalid", "JupyterLab/NoMain", "Nope"] {
+        assert_eq!(app.start_service(JUPYTERHUB, "lab", "s2", service).await.status, 500);
+        app.cluster.nothing_of("lab-s2").await;
+        let polled = app.get(JUPYTERHUB, "lab").await;
+        assert_eq!(polled.json().member("start_id").text(), "s1");
+        assert!(polled.body.ends_with(r#","running":true}"#), "{}", polled.body);
+    }
+    assert_eq!(app.cluster.snapshot().await, before);
+    app.end().await;
+}

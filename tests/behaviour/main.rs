@@ -6,6 +6,8 @@
 mod support;
 
 mod bad_credentials;
+mod connections;
+mod descriptions;
 mod faults;
 mod hostile;
 mod isolation;
@@ -13,3 +15,4 @@ mod large_and_slow;
 mod lifecycle;
 mod properties;
 mod restart;
+mod values;

@@ -1,6 +1,11 @@
 //! The process ends and comes back on the same database.
 
+use jiff::{SignedDuration, Timestamp};
+use k8smgr::domain::{
+    AppliedObject, Credential, Json as StoredJson, NewService, ObjectId, ServerName, ServiceName, StartId,
+};
 use local_cluster::{Fault, FaultRule};
+use serde_json::json;
 
 use crate::support::app::{JUPYTERHUB, TestApp};
 use crate::support::json::Json;
@@ -90,6 +95,45 @@ async fn a_stop_survives_an_outage_and_a_restart_within_it() {
     down(&app, false);
     app.cluster.nothing_of("").await;
     eventually("the list is empty", async || (app.list(JUPYTERHUB).await.body == "[]").then_some(())).await;
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_start_that_a_crash_cut_short_is_removed() {
+    let mut app = TestApp::start().await;
+    let (server_name, start_id) = (ServerName::parse("lab").unwrap(), StartId::parse("s1").unwrap());
+    let object_id = ObjectId::new(&server_name, &start_id);
+    let planned = AppliedObject {
+        api_version: "v1".to_owned(),
+        kind: "ConfigMap".to_owned(),
+        namespace: Some(app.cluster.namespace.clone()),
+        name: "cm-lab-s1".to_owned(),
+        uid: None,
+        is_workload: false,
+        is_kept: false,
+    };
+    let secret =
+        AppliedObject { kind: "Secret".to_owned(), name: "secret-lab-s1-k8smgr".to_owned(), ..planned.clone() };
+    let new = NewService {
+        credential: Credential::parse("jupyterhub").unwrap(),
+        server_name,
+        start_id,
+        object_id,
+        service: ServiceName::parse(RUN).unwrap(),
+        user_options: StoredJson::parse(br#"{"service": "JupyterLab/Run"}"#).unwrap(),
+        jhub_user_id: 7,
+        start_date: Timestamp::now() - SignedDuration::from_mins(5),
+        namespace: app.cluster.namespace.clone(),
+        objects: vec![secret, planned],
+        update_manifest: None,
+    };
+    // A stranger has one of the names by now; it is not ours to delete.
+    let stranger = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm-lab-s1"}});
+    app.cluster.create("ConfigMap", stranger).await;
+    app.app().store.insert_service(&new).await.unwrap();
+    app.restart().await;
+    eventually("the list is empty", async || (app.list(JUPYTERHUB).await.body == "[]").then_some(())).await;
+    assert_eq!(app.cluster.names().await, ["ConfigMap/cm-lab-s1"]);
     app.end().await;
 }
 

@@ -24,10 +24,13 @@ pub const JUPYTERHUB: &str = "jupyterhub:jhubpw";
 pub const OTHERHUB: &str = "otherhub:otherpw";
 pub const ADMIN: &str = "admin:superpw";
 
+/// A change of the configuration.
+type Edit = Box<dyn FnOnce(&mut Value)>;
+
 pub struct TestAppBuilder {
     config: &'static str,
     stage: Option<&'static str>,
-    edit: Vec<Box<dyn FnOnce(&mut Value)>>,
+    edit: Vec<Edit>,
     environment: BTreeMap<String, String>,
 }
 

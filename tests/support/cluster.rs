@@ -66,6 +66,10 @@ impl TestCluster {
         self.embedded.as_ref().map(|it| it.faults())
     }
 
+    pub async fn is_away(&self) -> bool {
+        self.client.apiserver_version().await.is_err()
+    }
+
     pub async fn end(self) {
         match self.embedded {
             Some(embedded) => embedded.shutdown().await,

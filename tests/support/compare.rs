@@ -97,7 +97,7 @@ impl TestApp {
     /// The objects recorded under `key`, whole; of ours those that `is_wanted` says by kind and name.
     pub async fn assert_objects(&self, record: &Record, key: &str, is_wanted: impl Fn(&str, &str) -> bool) {
         let recorded = record.get(key).expect("recorded objects").to_text();
-        let recorded = recorded.replace(&format!("\"{NAMESPACE}\""), &format!("\"{}\"", self.cluster.namespace));
+        let recorded = recorded.replace(NAMESPACE, &self.cluster.namespace);
         let recorded: Vec<Value> = serde_json::from_str(&recorded).unwrap();
         let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let wanted = |object: &&Value| is_wanted(object["kind"].as_str().unwrap_or_default(), &name(object));
@@ -112,7 +112,8 @@ impl TestApp {
 
     /// A recorded folder (`path`, `entries`) against ours: paths, kinds, modes, and contents where they were recorded.
     pub fn assert_folder(&self, record: &Record, key: &str) {
-        let recorded = record.get(key).expect("a recorded folder").to_value();
+        let recorded = record.get(key).expect("a recorded folder").to_text();
+        let recorded: Value = serde_json::from_str(&recorded.replace(NAMESPACE, &self.cluster.namespace)).unwrap();
         let path = recorded["path"].as_str().unwrap().trim_start_matches("/srv/k8smgr/").to_owned();
         let mut found = folders::listing(&self.path(&path));
         let mut entries = recorded["entries"].clone();

@@ -74,3 +74,12 @@ fn list(top: &Path, folder: &Path, entries: &mut Vec<Value>) {
 fn mode(path: &Path) -> String {
     format!("{:#o}", std::fs::metadata(path).unwrap().permissions().mode() & 0o7777)
 }
+
+/// Writes a description, such as `jupyterhub/Mine`, beneath the descriptions of a test.
+pub fn describe(descriptions: &Path, name: &str, files: &[(&str, &str)]) {
+    let folder = descriptions.join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, content) in files {
+        std::fs::write(folder.join(name), content).unwrap();
+    }
+}

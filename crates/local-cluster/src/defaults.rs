@@ -376,6 +376,9 @@ pub fn admit_pod(pod: &mut Value, service_accounts: bool) {
         let account = spec["serviceAccountName"].as_str().filter(|it| !it.is_empty()).unwrap_or("default").to_owned();
         spec["serviceAccountName"] = json!(account);
         spec["serviceAccount"] = json!(account);
+        if spec["automountServiceAccountToken"] != false {
+            mount_token(spec);
+        }
     }
     set(spec, "tolerations", json!([]));
     if let Some(tolerations) = spec["tolerations"].as_array_mut() {
@@ -390,6 +393,40 @@ pub fn admit_pod(pod: &mut Value, service_accounts: bool) {
     }
     let qos = quality_of_service(spec);
     pod["status"] = json!({"phase": "Pending", "qosClass": qos});
+}
+
+const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// The volume by which clients in a pod find and trust the API server, in every container that has none of its own.
+fn mount_token(spec: &mut Value) {
+    let mut used = false;
+    let name = format!("kube-api-access-{}", crate::names::suffix());
+    for list in ["/containers", "/initContainers"] {
+        for container in items(spec, list) {
+            let has = container["volumeMounts"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|it| it["mountPath"] == TOKEN_PATH));
+            if has {
+                continue;
+            }
+            set(container, "volumeMounts", json!([]));
+            if let Some(mounts) = container["volumeMounts"].as_array_mut() {
+                mounts.push(json!({"name": name, "mountPath": TOKEN_PATH, "readOnly": true}));
+                used = true;
+            }
+        }
+    }
+    if !used {
+        return;
+    }
+    set(spec, "volumes", json!([]));
+    if let Some(volumes) = spec["volumes"].as_array_mut() {
+        volumes.push(json!({"name": name, "projected": {"defaultMode": 420, "sources": [
+            {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [{"path": "namespace",
+                "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}}]}}));
+    }
 }
 
 fn quality_of_service(spec: &Value) -> &'static str {

@@ -69,7 +69,7 @@ impl Kind {
 /// | short names | further subresources
 const BUILT_IN: &[(&str, &str, &str, &str, &str, &str, &str)] = &[
     ("", "v1", "Namespace", "namespaces", "s", "ns", "finalize"),
-    ("", "v1", "Pod", "pods", "nsga", "po", "log binding eviction ephemeralcontainers exec attach portforward resize"),
+    ("", "v1", "Pod", "pods", "nsga", "po", "log binding eviction"),
     ("", "v1", "Service", "services", "nsa", "svc", ""),
     ("", "v1", "ConfigMap", "configmaps", "n", "cm", ""),
     ("", "v1", "Secret", "secrets", "n", "", ""),

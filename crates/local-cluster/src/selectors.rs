@@ -287,7 +287,7 @@ mod tests {
     fn a_field_selector_knows_the_fields_of_its_kind() {
         let pod = json!({"metadata": {"name": "a"}, "status": {"phase": "Running"}});
         assert!(FieldSelector::parse("status.phase=Running", "pods").unwrap().matches(&pod));
-        assert!(FieldSelector::parse("status.phase!=Running", "pods").unwrap().matches(&pod) == false);
+        assert!(!FieldSelector::parse("status.phase!=Running", "pods").unwrap().matches(&pod));
         assert!(FieldSelector::parse("spec.nodeName=", "pods").unwrap().matches(&pod));
         assert_eq!(
             FieldSelector::parse("status.phase=x", "configmaps").unwrap_err().to_string(),

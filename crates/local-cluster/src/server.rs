@@ -22,6 +22,8 @@ use crate::api::response::{self, Answer};
 use crate::api::{Api, router};
 
 const MAX_BODY: usize = 3 * 1024 * 1024;
+/// What is read of a body that is too large, so that its sender gets to hear so.
+const MAX_DRAINED: usize = 64 * 1024 * 1024;
 
 /// Why a connection ends before its client closes it.
 #[derive(Debug, thiserror::Error)]
@@ -141,14 +143,21 @@ async fn handle(api: &Arc<Api>, request: Request<Incoming>) -> Option<Answer> {
 
 async fn read_body(mut body: Incoming) -> Result<Bytes, ApiError> {
     let mut read = BytesMut::new();
+    let mut length = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| ApiError::bad_request(error.to_string()))?;
         if let Ok(data) = frame.into_data() {
-            if read.len() + data.len() > MAX_BODY {
-                return Err(ApiError::too_large());
+            length += data.len();
+            if length > MAX_DRAINED {
+                break;
             }
-            read.extend_from_slice(&data);
+            if length <= MAX_BODY {
+                read.extend_from_slice(&data);
+            }
         }
+    }
+    if length > MAX_BODY {
+        return Err(ApiError::too_large());
     }
     Ok(read.freeze())
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::addresses::Addresses;
@@ -67,7 +67,9 @@ pub async fn start(config: ClusterConfig) -> Result<LocalCluster, ClusterError> 
         RuntimeKind::Process => {
             let data_dir = config.data_dir.clone().ok_or(ClusterError::NoDataDir)?;
             let node = ProcessNodeConfig { node_name: node_name.clone(), data_dir, host_paths: config.host_paths };
-            ProcessNode::start(storage.clone(), node).await?
+            let (auth, objects) = (api.auth.clone(), storage.clone());
+            let issue = move |pod: &Value, audience: Option<&str>| auth.issue_for_pod(&objects, pod, audience);
+            ProcessNode::start_with(storage.clone(), node, Some(Arc::new(issue))).await?
         }
     };
     // Nobody else can have set it.

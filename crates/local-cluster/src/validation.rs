@@ -17,7 +17,12 @@ pub fn check(kind: &Kind, object: &Value, before: Option<&Value>) -> Vec<Cause> 
     let spec = &object["spec"];
     match kind.kind.as_str() {
         "ConfigMap" | "Secret" => data(object, before, kind, &mut causes),
-        "Pod" => pod_spec(spec, "spec", &mut causes),
+        "Pod" => {
+            pod_spec(spec, "spec", &mut causes);
+            if let Some(before) = before {
+                fixed_pod(&before["spec"], spec, &mut causes);
+            }
+        }
         "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" => workload(spec, before, kind, &mut causes),
         "Job" => {
             pod_spec(&spec["template"]["spec"], "spec.template.spec", &mut causes);
@@ -25,8 +30,21 @@ pub fn check(kind: &Kind, object: &Value, before: Option<&Value>) -> Vec<Cause> 
             if policy == "Always" {
                 causes.push(Cause::unsupported("spec.template.spec.restartPolicy", policy, &["OnFailure", "Never"]));
             }
+            for field in ["template", "selector", "completions"] {
+                if before.is_some_and(|it| it["spec"][field] != spec[field]) {
+                    causes.push(Cause::invalid(&format!("spec.{field}"), &spec[field], "field is immutable"));
+                }
+            }
         }
-        "Service" => service(spec, &mut causes),
+        "Service" => {
+            service(spec, &mut causes);
+            let address = before.map(|it| &it["spec"]["clusterIP"]).filter(|it| it.is_string());
+            if address.is_some_and(|it| *it != spec["clusterIP"]) && spec["type"] != "ExternalName" {
+                let what = "may not change once set";
+                causes.push(Cause::invalid("spec.clusterIPs[0]", &json!([spec["clusterIP"]]), what));
+            }
+        }
+        "PersistentVolumeClaim" => claim(spec, before, &mut causes),
         "CustomResourceDefinition" => {
             let expected = format!(
                 "{}.{}",
@@ -225,6 +243,45 @@ fn pod_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
             }
             container_details(container, &field, &volumes, causes);
         }
+    }
+}
+
+/// Of a pod only images, tolerations and times may change.
+fn fixed_pod(before: &Value, now: &Value, causes: &mut Vec<Cause>) {
+    let fixed = |spec: &Value| {
+        let mut fixed = spec.clone();
+        for list in ["/containers", "/initContainers"] {
+            for container in fixed.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                container["image"] = Value::Null;
+            }
+        }
+        for field in ["tolerations", "activeDeadlineSeconds", "terminationGracePeriodSeconds"] {
+            fixed[field] = Value::Null;
+        }
+        fixed
+    };
+    if fixed(before) != fixed(now) {
+        let what = "pod updates may not change fields other than `spec.containers[*].image`,\
+                    `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to \
+                    existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was \
+                    previously negative)";
+        causes.push(Cause::forbidden("spec", what));
+    }
+}
+
+fn claim(spec: &Value, before: Option<&Value>, causes: &mut Vec<Cause>) {
+    if spec["accessModes"].as_array().is_none_or(Vec::is_empty) {
+        causes.push(Cause::required("spec.accessModes", "at least 1 access mode is required"));
+    }
+    if !spec["resources"]["requests"]["storage"].is_string() {
+        causes.push(Cause::required("spec.resources[storage]", ""));
+    }
+    let changed =
+        |field: &str| before.is_some_and(|it| !it["spec"][field].is_null() && it["spec"][field] != spec[field]);
+    if ["accessModes", "volumeName", "storageClassName", "volumeMode", "selector"].iter().any(|it| changed(it)) {
+        let what = "spec is immutable after creation except resources.requests and volumeAttributesClassName for \
+                    bound claims";
+        causes.push(Cause::forbidden("spec", what));
     }
 }
 

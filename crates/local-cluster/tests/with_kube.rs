@@ -34,9 +34,11 @@ async fn until<K>(api: Api<K>, parameters: &ListParams, seen: impl Fn(&K) -> boo
 where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let mut config = watcher::Config::default();
-    config.label_selector = parameters.label_selector.clone();
-    config.field_selector = parameters.field_selector.clone();
+    let config = watcher::Config {
+        label_selector: parameters.label_selector.clone(),
+        field_selector: parameters.field_selector.clone(),
+        ..watcher::Config::default()
+    };
     let mut changes = watcher(api, config).default_backoff().applied_objects().boxed();
     while let Some(object) = changes.try_next().await.unwrap() {
         if seen(&object) {
@@ -137,6 +139,15 @@ async fn faults_meet_the_requests_they_name() {
     secrets.create(&PostParams::default(), &secret("four")).await.unwrap();
     assert_eq!(secrets.list(&ListParams::default()).await.unwrap().items.len(), 2);
     faults.clear();
+    faults.add(FaultRule::new(Fault::TooManyRequests { retry_after_seconds: 0 }).resource("secrets").times(1));
+    // The client waits as it is told and asks again.
+    secrets.get("one").await.unwrap();
+    faults.add(FaultRule::new(Fault::Gone).verb("watch").times(1));
+    let mut watch = secrets.watch(&WatchParams::default(), "1").await.unwrap().boxed();
+    let kube::api::WatchEvent::Error(gone) = watch.try_next().await.unwrap().unwrap() else { panic!("not gone") };
+    assert_eq!(gone.code, 410);
+    faults.add(FaultRule::new(Fault::Delay(std::time::Duration::from_millis(1))).times(1));
+    assert_eq!(faults.met(), 8);
     assert_eq!(secrets.list(&ListParams::default()).await.unwrap().items.len(), 3);
     faults.down(true);
     assert!(secrets.get("one").await.is_err());

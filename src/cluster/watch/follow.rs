@@ -3,14 +3,45 @@
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Error, Event};
 
 use super::{Shared, Watched};
 use crate::domain::mark::SERVICE_LABEL;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// After an outage everything is fresh again within a few seconds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// How long a failed watch waits before it is tried again: twice as long each time.
+struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(FIRST_PAUSE)
+    }
+}
+
+impl Iterator for Pause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = (pause * 2).min(LONGEST_PAUSE);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pause {
+    fn reset(&mut self) {
+        self.0 = FIRST_PAUSE;
+    }
+}
 
 /// Follows a watch for ever. `observe` turns an object into what is kept; it sees what was kept of it before.
 pub async fn follow<K, T>(
@@ -22,7 +53,7 @@ pub async fn follow<K, T>(
     K: ResourceExt,
     T: Clone,
 {
-    let mut stream = pin!(stream.default_backoff());
+    let mut stream = pin!(stream.backoff(Pause::default()));
     let mut seen = HashSet::new();
     let mut is_failing = false;
     while let Some(event) = stream.next().await {

@@ -10,10 +10,12 @@ pub mod workloads;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::DynamicObject, runtime::watcher};
 use tokio::task::AbortHandle;
 
 use self::index::Index;
+use super::calls::call;
 use super::resources::Known;
 use super::{Cluster, ClusterError, Deadline};
 use crate::domain::AppliedObject;
@@ -32,6 +34,13 @@ impl Watched {
     pub fn pods(namespace: &str) -> Self {
         Self { api_version: "v1".to_owned(), kind: "Pod".to_owned(), namespace: namespace.to_owned() }
     }
+}
+
+/// Shorter than the connection's read time-out, which is how a dead connection is noticed.
+const WATCH_SECONDS: u32 = 25;
+
+fn watch_config(selector: &str) -> watcher::Config {
+    watcher::Config::default().labels(selector).timeout(WATCH_SECONDS)
 }
 
 type Shared<T> = Arc<RwLock<Index<T>>>;
@@ -72,7 +81,7 @@ impl Watches {
         let selector = format!("{INSTALLATION_LABEL}={},{ROLE_LABEL}={MAIN_ROLE}", self.installation);
         self.begin(watched.clone(), || {
             let api = Api::namespaced(self.client.clone(), namespace);
-            let stream = watcher(api, watcher::Config::default().labels(&selector));
+            let stream = watcher(api, watch_config(&selector));
             tokio::spawn(follow::follow(stream, watched, self.pods.clone(), pods::observe)).abort_handle()
         });
     }
@@ -81,7 +90,7 @@ impl Watches {
         let selector = format!("{INSTALLATION_LABEL}={}", self.installation);
         self.begin(watched.clone(), || {
             let api: Api<DynamicObject> = known.api(&self.client, Some(&watched.namespace));
-            let stream = watcher(api, watcher::Config::default().labels(&selector));
+            let stream = watcher(api, watch_config(&selector));
             tokio::spawn(follow::follow(stream, watched, self.workloads.clone(), workloads::observe)).abort_handle()
         });
     }
@@ -115,6 +124,17 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// The pod as it is now, past the cache; `None` when it is gone.
+    pub async fn look_at(
+        &self,
+        pod: &PodObservation,
+        deadline: Deadline,
+    ) -> Result<Option<PodObservation>, ClusterError> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
+        let found = call(deadline, || api.get_opt(&pod.name)).await?;
+        Ok(found.and_then(|it| pods::observe(&it, Some(pod))).filter(|it| it.uid == pod.uid))
     }
 
     /// Whether the cache has seen all that decides about a service.

@@ -11,6 +11,7 @@ use super::request::{ApiRequest, Target, WriteOptions};
 use super::response::{self, Answer};
 use crate::deletion::{self, DeleteOptions, Outcome, Propagation};
 use crate::kinds::Kind;
+use crate::storage::{Key, Resource};
 
 pub use crate::deletion::finish_if_done;
 
@@ -74,6 +75,13 @@ pub fn delete_one(api: &Arc<Api>, request: &ApiRequest, target: &Target) -> Resu
 fn deletion_effects(api: &Api, kind: &Kind, object: &Value) {
     if kind.plural == "customresourcedefinitions" {
         api.registry.remove_custom(object);
+        // What it defined goes with it.
+        let text = |field: &str| object["spec"].pointer(field).and_then(Value::as_str).unwrap_or_default();
+        let resource = Resource::new(text("/group"), text("/names/plural"));
+        for custom in api.storage.list(&resource, None).1 {
+            let text = |field: &str| custom["metadata"][field].as_str().unwrap_or_default();
+            api.storage.remove(&Key::new(resource.clone(), text("namespace"), text("name")));
+        }
     }
 }
 

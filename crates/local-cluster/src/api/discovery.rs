@@ -62,11 +62,8 @@ fn version() -> Value {
 /// An empty document: kubectl then checks nothing itself and leaves that to the server.
 fn openapi_v2(request: &ApiRequest) -> Answer {
     if request.header("accept").contains("com.github.proto-openapi.spec.v2") {
-        let mime = if request.header("accept").contains(".v1.0+protobuf") {
-            "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-        } else {
-            "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-        };
+        // The type as newer servers write it, also to those who ask for the older spelling with an `@`.
+        let mime = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
         return response::bytes(200, mime, "");
     }
     let document = json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.36.0"}, "paths": {}});

@@ -1,5 +1,6 @@
 //! The API server: one module a concern, all over the storage.
 
+pub mod create;
 pub mod delete;
 pub mod discovery;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod review;
 pub mod router;
 pub mod subresources;
 pub mod table;
+mod table_cells;
 pub mod watch;
 pub mod write;
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::error::ApiError;
 use super::request::{ApiRequest, Target};
 use super::response::{self, Answer};
+use super::table::Include;
 use super::{Api, table};
 use crate::kinds::Kind;
 use crate::selectors::{FieldSelector, LabelSelector};
@@ -22,7 +23,7 @@ use crate::storage::Key;
 pub enum View {
     Whole,
     Metadata,
-    Table,
+    Table(Include),
 }
 
 impl View {
@@ -36,7 +37,13 @@ impl View {
                 continue;
             }
             match parameter("as") {
-                Some("Table") => return Self::Table,
+                Some("Table") => {
+                    return Self::Table(match request.query.get("includeObject") {
+                        Some("None") => Include::Nothing,
+                        Some("Object") => Include::Object,
+                        _ => Include::Metadata,
+                    });
+                }
                 Some("PartialObjectMetadata" | "PartialObjectMetadataList") => return Self::Metadata,
                 _ => return Self::Whole,
             }
@@ -90,7 +97,7 @@ pub fn in_view(view: View, kind: &Kind, object: &Arc<Value>) -> Arc<Value> {
     match view {
         View::Whole => object,
         View::Metadata => Arc::new(metadata_only(&object)),
-        View::Table => Arc::new(table::table(kind, &[object], &json!({}))),
+        View::Table(include) => Arc::new(table::table(kind, &[object], &json!({}), include)),
     }
 }
 
@@ -261,7 +268,7 @@ pub fn list(api: &Api, request: &ApiRequest, target: &Target) -> Result<Answer, 
     }
     let objects: Vec<Arc<Value>> = page.objects.iter().map(|it| present(kind, it)).collect();
     Ok(match View::of(request) {
-        View::Table => response::json(200, &table::table(kind, &objects, &metadata)),
+        View::Table(include) => response::json(200, &table::table(kind, &objects, &metadata, include)),
         View::Metadata => {
             let items: Vec<Value> = objects.iter().map(|it| metadata_only(it)).collect();
             let list = json!({

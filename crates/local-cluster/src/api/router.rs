@@ -7,7 +7,7 @@ use http::Method;
 use super::error::ApiError;
 use super::request::{ApiRequest, Target, decode};
 use super::response::{self, Answer};
-use super::{Api, delete, discovery, logs, read, review, subresources, watch, write};
+use super::{Api, create, delete, discovery, logs, read, review, subresources, watch, write};
 use crate::auth::User;
 use crate::faults::{Fault, Met};
 use crate::rbac::{self, Attributes};
@@ -21,6 +21,10 @@ pub async fn answer(api: &Arc<Api>, request: ApiRequest) -> Option<Answer> {
         Some(user) => user,
         None if health => User::service_account("", ""),
         None => return Some(response::refusal(&ApiError::unauthorized())),
+    };
+    let user = match impersonated(&request, user) {
+        Ok(user) => user,
+        Err(error) => return Some(response::refusal(&error)),
     };
     if let Some(answer) = discovery::answer(api, &request, &segments) {
         api.calls.count("discovery", segments.first().map_or("/", String::as_str));
@@ -121,6 +125,24 @@ fn name_in_body(request: &ApiRequest) -> Option<String> {
     body["metadata"]["name"].as_str().or_else(|| body["metadata"]["generateName"].as_str()).map(str::to_owned)
 }
 
+/// `kubectl --as`: the administrator may ask as anybody.
+fn impersonated(request: &ApiRequest, user: User) -> Result<User, ApiError> {
+    let wanted = request.header("impersonate-user");
+    if wanted.is_empty() {
+        return Ok(user);
+    }
+    if !user.is_admin() {
+        let why = format!("User \"{}\" cannot impersonate resource \"users\" in API group \"\"", user.name);
+        return Err(ApiError::new(403, "Forbidden", format!("users \"{wanted}\" is forbidden: {why}")));
+    }
+    if let Some((namespace, name)) = wanted.strip_prefix("system:serviceaccount:").and_then(|it| it.split_once(':')) {
+        return Ok(User::service_account(namespace, name));
+    }
+    let given = request.headers.get_all("impersonate-group").iter().filter_map(|it| it.to_str().ok());
+    let groups = given.chain(["system:authenticated"]).map(str::to_owned).collect();
+    Ok(User { name: wanted.to_owned(), groups })
+}
+
 fn authorize(api: &Api, user: &User, target: &Target, verb: &str, resource: &str) -> Result<(), ApiError> {
     let reviews_self = target.kind.create_only && target.kind.kind.starts_with("Self");
     let name = target.name.as_deref().unwrap_or_default();
@@ -155,7 +177,7 @@ async fn dispatch(
         (None, "get") => read::get(api, request, target),
         (None, "list") => read::list(api, request, target),
         (None, "watch") => watch::watch(api, request, target),
-        (None, "create") => write::create(api, request, target),
+        (None, "create") => create::create(api, request, target),
         (None | Some("status"), "update") => write::update(api, request, target),
         (None | Some("status"), "patch") => write::patch(api, request, target),
         (None, "delete") => delete::delete_one(api, request, target),

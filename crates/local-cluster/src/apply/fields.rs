@@ -173,7 +173,10 @@ fn position(list: &Value, step: &Step) -> Option<usize> {
     let items = list.as_array()?;
     match step {
         Step::Field(_) => None,
-        Step::Item(text) => items.iter().position(|it| it.to_string() == *text),
+        Step::Item(text) => {
+            let wanted: Value = serde_json::from_str(text).ok()?;
+            items.iter().position(|it| *it == wanted)
+        }
         Step::Key(text) => {
             let wanted: Map<String, Value> = serde_json::from_str(text).ok()?;
             items.iter().position(|item| {

@@ -26,16 +26,10 @@ pub fn reconcile(controllers: &mut Controllers, key: &Key, deployment: &Value) {
         sets.iter().cloned().partition(|set| same_template(set, &deployment["spec"]["template"]));
     let newest = match current.first() {
         Some(set) => set.clone(),
-        None => {
-            let first = others.is_empty();
-            let recreate = deployment["spec"]["strategy"]["type"] == "Recreate";
-            let others_run = others.iter().any(|set| count(&set["status"]["replicas"], 0) > 0);
-            let replicas = if first || !(recreate && others_run) { 0 } else { wanted };
-            match create_set(controllers, deployment, &others, replicas.min(wanted)) {
-                Some(set) => set,
-                None => return,
-            }
-        }
+        None => match create_set(controllers, deployment, &others, first_replicas(deployment, &others, wanted)) {
+            Some(set) => set,
+            None => return,
+        },
     };
     let revision = revision_of(&newest, &others);
     annotate(controllers, key, deployment, &newest, revision, wanted);
@@ -49,6 +43,16 @@ pub fn reconcile(controllers: &mut Controllers, key: &Key, deployment: &Value) {
 
 fn count(value: &Value, otherwise: u64) -> u64 {
     value.as_u64().unwrap_or(otherwise)
+}
+
+/// With how many pods a new set starts: as many as fit beside those of the others.
+fn first_replicas(deployment: &Value, others: &[Arc<Value>], wanted: u64) -> u64 {
+    let all = |section: &str| -> u64 { others.iter().map(|set| count(&set[section]["replicas"], 0)).sum() };
+    if deployment["spec"]["strategy"]["type"] == "Recreate" {
+        return if all("spec") + all("status") == 0 { wanted } else { 0 };
+    }
+    let (surge, _) = bounds(deployment, wanted);
+    (wanted + surge).saturating_sub(all("spec")).min(wanted)
 }
 
 fn sets_of(controllers: &Controllers, uid: &str) -> Vec<Arc<Value>> {
@@ -129,7 +133,14 @@ fn create_set(
         }
         let key = Key::new(Resource::new("apps", "replicasets"), namespace, &set_name);
         match controllers.storage.create(key.clone(), set) {
-            Ok(created) => return Some(created),
+            Ok(created) => {
+                if replicas > 0 {
+                    let text = format!("Scaled up replica set {set_name} from 0 to {replicas}");
+                    let text = EventText::normal("ScalingReplicaSet", &text);
+                    events::emit(&controllers.storage, SOURCE, deployment, &text);
+                }
+                return Some(created);
+            }
             Err(_) => {
                 // Ours from an earlier life of this task, or another's: then the next hash is tried.
                 if let Some(found) = controllers.storage.get(&key)

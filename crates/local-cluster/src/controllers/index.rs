@@ -12,6 +12,9 @@ pub struct Index {
     by_uid: HashMap<String, Key>,
     dependents: HashMap<String, BTreeSet<Key>>,
     namespaces: HashMap<String, BTreeSet<Key>>,
+    /// Pods by namespace and each of their labels, Services by namespace and one of the labels they select.
+    pods: HashMap<(String, String), BTreeSet<Key>>,
+    services: HashMap<(String, String), BTreeSet<Key>>,
 }
 
 impl Index {
@@ -28,6 +31,7 @@ impl Index {
         for owner in now.into_iter().flat_map(owners) {
             self.dependents.entry(owner.to_owned()).or_default().insert(key.clone());
         }
+        self.put_labels(key, before, now);
         if let (Some(before), None) = (before, now) {
             self.by_uid.remove(uid(before));
             if let Some(all) = self.namespaces.get_mut(&key.namespace) {
@@ -45,6 +49,48 @@ impl Index {
         }
     }
 
+    fn put_labels(&mut self, key: &Key, before: Option<&Value>, now: Option<&Value>) {
+        if !key.resource.group.is_empty() {
+            return;
+        }
+        let (table, labels): (_, fn(&Value) -> Vec<String>) = match key.resource.plural.as_str() {
+            "pods" => (&mut self.pods, |pod| pairs(&pod["metadata"]["labels"])),
+            "services" => {
+                (&mut self.services, |service| pairs(&service["spec"]["selector"]).into_iter().take(1).collect())
+            }
+            _ => return,
+        };
+        let (before, now) = (before.map(labels).unwrap_or_default(), now.map(labels).unwrap_or_default());
+        if before == now {
+            return;
+        }
+        for pair in before {
+            let place = (key.namespace.clone(), pair);
+            if let Some(all) = table.get_mut(&place) {
+                all.remove(key);
+                if all.is_empty() {
+                    table.remove(&place);
+                }
+            }
+        }
+        for pair in now {
+            table.entry((key.namespace.clone(), pair)).or_default().insert(key.clone());
+        }
+    }
+
+    /// The pods that may match a selector: those with its first label.
+    pub fn pods_with_label(&self, namespace: &str, selector: &Value) -> Vec<Key> {
+        let Some(first) = pairs(selector).into_iter().next() else { return Vec::new() };
+        self.pods.get(&(namespace.to_owned(), first)).into_iter().flatten().cloned().collect()
+    }
+
+    /// The Services that may select a pod.
+    pub fn services_of(&self, namespace: &str, pod: &Value) -> Vec<Key> {
+        let labels = pairs(&pod["metadata"]["labels"]).into_iter();
+        let found = labels.filter_map(|pair| self.services.get(&(namespace.to_owned(), pair)));
+        found.flatten().cloned().collect()
+    }
+
     pub fn key_of(&self, uid: &str) -> Option<&Key> {
         self.by_uid.get(uid)
     }
@@ -57,6 +103,12 @@ impl Index {
     pub fn in_namespace(&self, namespace: &str) -> Vec<Key> {
         self.namespaces.get(namespace).into_iter().flatten().cloned().collect()
     }
+}
+
+/// The labels of a map as `key=value`, in order.
+fn pairs(map: &Value) -> Vec<String> {
+    let labels = map.as_object().into_iter().flatten();
+    labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect()
 }
 
 fn uid(object: &Value) -> &str {

@@ -4,13 +4,18 @@
 //! Each controller is a function over the storage; none holds state of its own, so that a lost change or a restart
 //! costs no more than looking at everything once.
 
+mod claims;
+mod daemon_set;
 mod deployment;
+mod endpoints;
 mod garbage;
 mod index;
+mod job;
 mod namespace;
 mod pods;
 mod replica_set;
 mod scheduler;
+mod stateful_set;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet, VecDeque};
@@ -26,10 +31,14 @@ use tokio::time::Instant;
 pub use index::Index;
 
 use crate::addresses::Addresses;
-use crate::storage::{Change, ChangeKind, Key, Storage};
+use crate::storage::{Change, ChangeKind, Key, Resource, Storage};
 
 /// How many objects are brought forward before the other tasks get a turn.
 const TURN: usize = 64;
+
+/// As long as a real cluster keeps them.
+const EVENTS_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+const EVENTS_LOOKED_AT: Duration = Duration::from_secs(60);
 
 /// What controllers share.
 pub struct Controllers {
@@ -64,6 +73,7 @@ impl Controllers {
     /// Follows the storage until `stop` is true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut changes = self.look_at_everything();
+        let mut expiry = tokio::time::interval(EVENTS_LOOKED_AT);
         loop {
             if !self.take_ready(&mut changes) {
                 changes = self.look_at_everything();
@@ -89,6 +99,7 @@ impl Controllers {
                     Err(RecvError::Closed) => return,
                 },
                 () = sleep_until(due) => {}
+                _ = expiry.tick() => self.forget_old_events(),
                 _ = stop.changed() => return,
             }
         }
@@ -151,6 +162,13 @@ impl Controllers {
                 }
             }
         }
+        if change.key.resource.plural == "pods" {
+            for pod in change.previous.iter().chain([&change.object]) {
+                for service in self.index.services_of(&change.key.namespace, pod) {
+                    self.enqueue(service);
+                }
+            }
+        }
         if change.kind == ChangeKind::Deleted {
             let uid = change.object["metadata"]["uid"].as_str().unwrap_or_default();
             for dependent in self.index.dependents(uid) {
@@ -161,8 +179,28 @@ impl Controllers {
             {
                 self.addresses.free(address);
             }
+            match change.key.resource.plural.as_str() {
+                "persistentvolumeclaims" => claims::release(self, &change.object),
+                "services" => {
+                    let endpoints = Resource::core("endpoints");
+                    self.storage.remove(&Key::new(endpoints, &change.key.namespace, &change.key.name));
+                }
+                _ => {}
+            }
             if !change.key.namespace.is_empty() {
-                self.enqueue(Key::new(crate::storage::Resource::core("namespaces"), "", &change.key.namespace));
+                self.enqueue(Key::new(Resource::core("namespaces"), "", &change.key.namespace));
+            }
+        }
+    }
+
+    fn forget_old_events(&self) {
+        let oldest = jiff::Timestamp::now() - EVENTS_KEPT;
+        let oldest = oldest.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        for event in self.storage.list(&Resource::core("events"), None).1 {
+            let text = |field: &str| event["metadata"][field].as_str().unwrap_or_default();
+            let last = event["lastTimestamp"].as_str().unwrap_or(text("creationTimestamp"));
+            if last < oldest.as_str() {
+                self.storage.remove(&Key::new(Resource::core("events"), text("namespace"), text("name")));
             }
         }
     }
@@ -188,6 +226,12 @@ impl Controllers {
             ("", "pods") => scheduler::schedule(self, key, &object),
             ("apps", "deployments") if !deleted => deployment::reconcile(self, key, &object),
             ("apps", "replicasets") if !deleted => replica_set::reconcile(self, key, &object),
+            ("apps", "statefulsets") if !deleted => stateful_set::reconcile(self, key, &object),
+            ("apps", "daemonsets") if !deleted => daemon_set::reconcile(self, key, &object),
+            ("batch", "jobs") if !deleted => job::reconcile(self, key, &object),
+            ("", "nodes") => scheduler::look_again(self),
+            ("", "services") if !deleted => endpoints::reconcile(self, key, &object),
+            ("", "persistentvolumeclaims") => claims::reconcile(self, key, &object),
             _ => {}
         }
     }

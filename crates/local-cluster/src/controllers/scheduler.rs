@@ -16,8 +16,8 @@ pub fn schedule(controllers: &mut Controllers, key: &Key, pod: &Value) {
         return;
     }
     let node = Key::new(Resource::core("nodes"), "", &controllers.node_name);
-    let labels = controllers.storage.get(&node).map(|it| it["metadata"]["labels"].clone()).unwrap_or_default();
-    if let Some(why) = refusal(&pod["spec"], &labels) {
+    let node = controllers.storage.get(&node).as_deref().cloned().unwrap_or_default();
+    if let Some(why) = refusal(&pod["spec"], &node) {
         refuse(controllers, key, pod, &why);
         return;
     }
@@ -38,7 +38,15 @@ pub fn schedule(controllers: &mut Controllers, key: &Key, pod: &Value) {
 }
 
 /// Why the one node cannot take a pod.
-fn refusal(spec: &Value, labels: &Value) -> Option<String> {
+fn refusal(spec: &Value, node: &Value) -> Option<String> {
+    let labels = &node["metadata"]["labels"];
+    if node["spec"]["unschedulable"] == true && !tolerates_cordon(spec) {
+        return Some(
+            "0/1 nodes are available: 1 node(s) were unschedulable. no new claims to deallocate, preemption: 0/1 nodes \
+             are available: 1 Preemption is not helpful for scheduling."
+                .to_owned(),
+        );
+    }
     let mut selector = spec["nodeSelector"].as_object().into_iter().flatten();
     let selected = selector.all(|(key, value)| labels.get(key) == Some(value));
     let required = &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
@@ -57,6 +65,22 @@ fn refusal(spec: &Value, labels: &Value) -> Option<String> {
          preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
             .to_owned(),
     )
+}
+
+fn tolerates_cordon(spec: &Value) -> bool {
+    spec["tolerations"].as_array().into_iter().flatten().any(|it| {
+        it["operator"] == "Exists" && (it["key"].is_null() || it["key"] == "node.kubernetes.io/unschedulable")
+    })
+}
+
+/// Looks again at every pod that has no node, because the node changed.
+pub fn look_again(controllers: &mut Controllers) {
+    for pod in controllers.storage.list(&Resource::core("pods"), None).1 {
+        if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
+            let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default();
+            controllers.enqueue(Key::new(Resource::core("pods"), text("namespace"), text("name")));
+        }
+    }
 }
 
 fn refuse(controllers: &Controllers, key: &Key, pod: &Value, why: &str) {

@@ -20,9 +20,6 @@ use crate::storage::now;
 /// How often what is missing is looked for, beside every change of a Secret, ConfigMap or claim.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Between the opening of a sandbox and its main process there is a moment; a SIGTERM in it is sent again.
-const UNBORN: Duration = Duration::from_millis(20);
-
 /// One container of a pod and what it takes to run it.
 pub struct Supervisor {
     pub worker: Arc<PodWorker>,
@@ -242,17 +239,16 @@ impl Supervisor {
                 self.worker.report_for(self.index, &EventText::warning("FailedPreStopHook", &told));
             }
         });
-        let (mut hooked, mut asked, mut killed) = (false, false, false);
+        let (mut asked, mut killed) = (false, false);
         loop {
             tokio::select! {
                 () = running.exited() => return,
-                () = &mut asking, if !hooked => {
-                    hooked = true;
-                    asked = running.terminate();
+                () = &mut asking, if !asked => {
+                    asked = true;
+                    running.terminate();
                 }
-                () = tokio::time::sleep(UNBORN), if hooked && !asked => asked = running.terminate(),
                 () = sleep_until(limit), if !killed => {
-                    (hooked, asked, killed) = (true, true, true);
+                    (asked, killed) = (true, true);
                     running.kill();
                 }
                 Ok(()) = stop.changed() => {

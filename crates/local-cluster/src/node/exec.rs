@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::Shared;
 use super::identity::Identity;
-use super::launcher::{Launch, LaunchError};
+use super::launcher::{Launch, LaunchError, spawn_alone};
 use super::sandbox::{drop_privileges, obeyed_by_loader};
 
 /// What of a command's output is told on.
@@ -58,7 +58,7 @@ impl Inside {
     pub async fn run(&self, command: &[String], timeout: Duration) -> Result<(), ExecError> {
         let (child, output): (Child, Box<dyn AsyncRead + Send + Unpin>) = if self.node.privileged {
             let (reader, writer) = std::io::pipe()?;
-            let child = self.entering(command, timeout, writer)?.spawn()?;
+            let child = spawn_alone(&mut self.entering(command, timeout, writer)?)?;
             (child, Box::new(tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into())?))
         } else {
             let launched = self.node.launcher.launch(self.beside(command, timeout)).await?;

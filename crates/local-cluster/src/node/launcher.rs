@@ -4,22 +4,28 @@
 //! at any time, this one only with the node. So a node that is dropped or killed leaves no process.
 
 use std::ffi::OsString;
+use std::io::PipeWriter;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use rustix::io::FdFlags;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::oneshot;
 
 use super::sandbox::Programs;
 
-/// Gives bubblewrap its options from a pipe and keeps standard input, output and errors apart from its own status.
-/// 3: status, 4: options.
-const SCRIPT: &str = r#"exec "$0" --args 4 --json-status-fd 3 "$@" 3>&1 4<&0 0</dev/null 1>&2"#;
+/// Gives bubblewrap its options, its gate and its status channel, and keeps them apart from the container's standard
+/// input, output and errors. 3: status, 4: options, which are in a pipe of this process, 5: the gate.
+const SCRIPT: &str = r#"options=$1; shift
+exec "$0" --args 4 --json-status-fd 3 --block-fd 5 "$@" 3>&1 4<"$options" 5<&0 0</dev/null 1>&2"#;
+
+/// While descriptors are open to be inherited, nothing else is to be started: it would inherit them too.
+static SPAWNING: Mutex<()> = Mutex::new(());
 
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -52,7 +58,6 @@ pub struct Launched {
 
 struct Request {
     command: Command,
-    gate: OwnedFd,
     descriptors: Arc<Vec<OwnedFd>>,
     reply: oneshot::Sender<std::io::Result<Child>>,
 }
@@ -85,53 +90,69 @@ impl Launcher {
 
     /// Starts a sandbox and waits until its root is complete.
     pub async fn launch(&self, launch: Launch) -> Result<Launched, LaunchError> {
-        let (ours, theirs) = StdUnixStream::pair()?;
-        let gate = theirs.as_raw_fd();
+        let (gate, theirs) = StdUnixStream::pair()?;
+        let (reader, writer) = std::io::pipe()?;
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SCRIPT]).arg(&self.programs.bwrap).args(["--block-fd", &gate.to_string(), "--"]);
-        command.args(&launch.command).env_clear().current_dir("/").kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["-c", SCRIPT]).arg(&self.programs.bwrap);
+        command.arg(format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd())).arg("--").args(&launch.command);
+        command.env_clear().current_dir("/").kill_on_drop(true);
+        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::piped());
         let (reply, child) = oneshot::channel();
-        let request = Request { command, gate: theirs.into(), descriptors: launch.descriptors, reply };
+        let request = Request { command, descriptors: launch.descriptors, reply };
         self.requests.send(request).map_err(|_| LaunchError::Closed)?;
         let mut child = child.await.map_err(|_| LaunchError::Closed)??;
         let missing = || LaunchError::Setup("a pipe to bubblewrap is missing".to_owned());
-        let mut stdin = child.stdin.take().ok_or_else(missing)?;
         let mut status = BufReader::new(child.stdout.take().ok_or_else(missing)?).lines();
         let mut output = child.stderr.take().ok_or_else(missing)?;
         let options = joined(&launch.arguments);
-        let written = async {
-            stdin.write_all(&options).await?;
-            stdin.shutdown().await
+        let first = tokio::select! {
+            // It comes when the options have been read, or is empty when they are refused.
+            line = status.next_line() => line?.unwrap_or_default(),
+            error = write(writer, &options) => return Err(error.into()),
         };
-        // A bubblewrap that refuses its options says why on its error output.
-        let refused = written.await.is_err();
-        drop(stdin);
-        let first = status.next_line().await?.unwrap_or_default();
-        let init_pid = child_pid(&first);
-        let ready = !refused && init_pid.is_some() && opened(ours).await;
-        match init_pid.filter(|_| ready) {
-            Some(init_pid) => {
-                let (reported, exit_reported) = oneshot::channel();
-                tokio::spawn(async move {
-                    let mut found = false;
-                    while let Ok(Some(line)) = status.next_line().await {
-                        found |= line.contains("\"exit-code\"");
-                    }
-                    // The container was given up.
-                    let _ = reported.send(found);
-                });
-                Ok(Launched { child, init_pid, output, exit_reported })
-            }
-            None => {
-                let mut said = Vec::new();
-                output.read_to_end(&mut said).await?;
-                child.wait().await?;
-                let said = String::from_utf8_lossy(&said);
-                Err(LaunchError::Setup(said.lines().last().unwrap_or("bubblewrap failed").trim().to_owned()))
-            }
+        drop(reader);
+        let Some(init_pid) = child_pid(&first) else { return Err(refused(child, &mut output).await?) };
+        if !opened(gate).await {
+            return Err(refused(child, &mut output).await?);
         }
+        let (reported, exit_reported) = oneshot::channel();
+        tokio::spawn(async move {
+            let mut found = false;
+            while let Ok(Some(line)) = status.next_line().await {
+                found |= line.contains("\"exit-code\"");
+            }
+            // The container was given up.
+            let _ = reported.send(found);
+        });
+        Ok(Launched { child, init_pid, output, exit_reported })
     }
+}
+
+/// Starts a program while nothing is open to be inherited by it.
+pub fn spawn_alone(command: &mut Command) -> std::io::Result<Child> {
+    let _alone = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
+/// Writes the options and closes the pipe; returns only to tell of an error.
+async fn write(writer: PipeWriter, options: &[u8]) -> std::io::Error {
+    let written = async {
+        let mut writer = pipe::Sender::from_owned_fd(writer.into())?;
+        writer.write_all(options).await
+    };
+    match written.await {
+        Ok(()) => std::future::pending().await,
+        Err(error) => error,
+    }
+}
+
+/// What a bubblewrap that gave up says.
+async fn refused(mut child: Child, output: &mut ChildStderr) -> std::io::Result<LaunchError> {
+    let mut said = Vec::new();
+    output.read_to_end(&mut said).await?;
+    child.wait().await?;
+    let said = String::from_utf8_lossy(&said);
+    Ok(LaunchError::Setup(said.lines().last().unwrap_or("bubblewrap failed").trim().to_owned()))
 }
 
 /// bubblewrap reads one byte from the gate once the root is complete and closes it. When it fails before, the byte is
@@ -147,12 +168,12 @@ async fn opened(gate: StdUnixStream) -> bool {
 }
 
 fn spawn(request: &mut Request) -> std::io::Result<Child> {
-    let inherited = || request.descriptors.iter().chain([&request.gate]);
-    for descriptor in inherited() {
+    let _alone = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
+    for descriptor in request.descriptors.iter() {
         rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
     }
     let child = request.command.spawn();
-    for descriptor in inherited() {
+    for descriptor in request.descriptors.iter() {
         rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
     }
     child

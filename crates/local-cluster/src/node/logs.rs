@@ -119,7 +119,7 @@ impl Log {
         let mut bytes = read_or_empty(&self.before()).await?;
         let mut current = read_or_empty(&self.path).await?;
         // Never half a line: what is written meanwhile belongs to the part that follows.
-        if start.turn == self.progress.borrow().turn && start.bytes > 0 && !start.ended {
+        if start.turn == self.progress.borrow().turn && !start.ended {
             current.truncate(usize::try_from(start.bytes).unwrap_or(usize::MAX));
         }
         bytes.extend(current);

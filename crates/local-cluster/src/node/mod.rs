@@ -12,6 +12,7 @@ mod expansion;
 mod fields;
 mod identity;
 mod launcher;
+mod leftovers;
 mod log_lines;
 mod logs;
 mod lookup;
@@ -119,6 +120,7 @@ impl ProcessNode {
             sources: watch::Sender::new(0),
             pods: Mutex::default(),
         });
+        leftovers::end_leftovers(&shared.config.data_dir).await;
         watching::clean_up(&shared).await;
         let watching = tokio::spawn(watching::watch(Arc::clone(&shared)));
         Ok(Arc::new(Self { shared, watching }))

@@ -15,6 +15,9 @@ use super::sandbox::{Mount, Source};
 use super::subpath::{self, Owner, SubPathError};
 use super::volumes::Volume;
 
+/// Descriptors that a sandbox inherits have this number or a higher one.
+const FIRST_DESCRIPTOR: i32 = 64;
+
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     #[error("mountPath \"{0}\" must be absolute and without '..'")]
@@ -90,17 +93,18 @@ fn place<'a>(
         None => entry["subPath"].as_str().unwrap_or_default().to_owned(),
     };
     let read_only = volume.read_only || entry["readOnly"] == true;
-    let (source, path) =
-        if sub_path.is_empty() {
-            (Source::Path(volume.path.clone()), volume.path.clone())
-        } else {
-            let owner_of_new = (!volume.fixed).then_some(owner);
-            let opened = subpath::open(&volume.path, &sub_path, owner_of_new)
-                .map_err(|source| MountError::SubPath { path: sub_path.clone(), volume: name.to_owned(), source })?;
-            let number = opened.as_raw_fd();
-            descriptors.push(opened);
-            (Source::Descriptor(number), PathBuf::from(format!("/proc/self/fd/{number}")))
-        };
+    let (source, path) = if sub_path.is_empty() {
+        (Source::Path(volume.path.clone()), volume.path.clone())
+    } else {
+        let owner_of_new = (!volume.fixed).then_some(owner);
+        let failed = |source| MountError::SubPath { path: sub_path.clone(), volume: name.to_owned(), source };
+        let opened = subpath::open(&volume.path, &sub_path, owner_of_new).map_err(failed)?;
+        // Low numbers are the starting script's.
+        let opened = rustix::io::fcntl_dupfd_cloexec(opened, FIRST_DESCRIPTOR).map_err(|it| failed(it.into()))?;
+        let number = opened.as_raw_fd();
+        descriptors.push(opened);
+        (Source::Descriptor(number), PathBuf::from(format!("/proc/self/fd/{number}")))
+    };
     Ok(Place { target, volume: name, path, source, read_only, fixed: volume.fixed })
 }
 

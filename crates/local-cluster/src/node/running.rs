@@ -15,7 +15,7 @@ use super::exec::Inside;
 use super::launcher::Launched;
 use super::logs::Log;
 use super::probes;
-use super::signals::{self, Namespace};
+use super::signals::{MainProcess, Namespace};
 
 /// A kubelet's limits for the termination message, and for the end of the log in its place.
 const MESSAGE_BYTES: usize = 4096;
@@ -28,6 +28,7 @@ pub struct Running {
     pub inside: Inside,
     child: Child,
     namespace: Namespace,
+    main: MainProcess,
     exit: Option<ExitStatus>,
     exit_reported: oneshot::Receiver<bool>,
     log: Arc<Log>,
@@ -45,10 +46,11 @@ pub struct End {
 }
 
 impl Running {
-    pub fn new(launched: Launched, inside: Inside, log: Arc<Log>, message_file: PathBuf) -> Self {
+    pub async fn new(launched: Launched, inside: Inside, log: Arc<Log>, message_file: PathBuf) -> Self {
         let writing = tokio::spawn(Arc::clone(&log).write(launched.output));
         Self {
             namespace: Namespace::of(inside.init_pid),
+            main: MainProcess::of(inside.init_pid).await,
             inside,
             child: launched.child,
             exit: None,
@@ -73,10 +75,10 @@ impl Running {
         }
     }
 
-    /// SIGTERM for the main process; false when it has not been made yet.
-    pub fn terminate(&mut self) -> bool {
+    /// SIGTERM for the main process.
+    pub fn terminate(&mut self) {
         self.killed = true;
-        signals::terminate(self.inside.init_pid)
+        self.main.terminate();
     }
 
     pub fn kill(&mut self) {

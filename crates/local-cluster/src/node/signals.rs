@@ -1,26 +1,45 @@
-//! Signals for a container's main process and for its whole pid namespace.
+//! Signals for a container's main process and for its whole pid namespace, held so that no later process of the same
+//! number gets them.
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Asks the container's main process to end. bubblewrap's init is 1 in there and the command 2. Answers whether it was
-/// there: in the first moment it is not yet.
-pub fn terminate(init_pid: i32) -> bool {
-    let mut asked = false;
-    for pid in children(init_pid) {
-        // The descriptor is opened before the look, so that it is the process looked at that gets the signal.
-        if let Some(process) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
-            && inner_pid(pid) == Some(2)
-        {
-            // It may have ended by itself meanwhile.
-            let _ = pidfd_send_signal(process, Signal::TERM);
-            asked = true;
+/// How soon a container's main process is looked for again.
+const UNBORN: Duration = Duration::from_millis(1);
+
+/// A hold on a container's main process.
+#[derive(Debug)]
+pub struct MainProcess(Option<OwnedFd>);
+
+impl MainProcess {
+    /// Finds the command: the first child of bubblewrap's init, as long as nothing else has been started in there. The
+    /// root is complete a moment before init makes it.
+    pub async fn of(init_pid: i32) -> Self {
+        loop {
+            match children(init_pid) {
+                // Gone already, or a kernel that does not tell; then only killing is left.
+                None => return Self(None),
+                Some(pids) => {
+                    if let Some(pid) = pids.first() {
+                        return Self(Pid::from_raw(*pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()));
+                    }
+                }
+            }
+            tokio::time::sleep(UNBORN).await;
         }
     }
-    asked
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        if let Some(process) = &self.0 {
+            // It may have ended by itself meanwhile.
+            let _ = pidfd_send_signal(process, Signal::TERM);
+        }
+    }
 }
 
 /// A hold on the first process of a container's pid namespace, which no later process of that number takes over.
@@ -55,9 +74,13 @@ impl Namespace {
     }
 }
 
-fn children(pid: i32) -> Vec<i32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().filter_map(|it| it.parse().ok()).collect()
+/// The children of a process; `None` when it has ended.
+fn children(pid: i32) -> Option<Vec<i32>> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    // What has ended and was not reaped yet has a list too, and an empty one.
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ended = status.lines().any(|line| line.starts_with("State:\tZ") || line.starts_with("State:\tX"));
+    (!ended).then(|| list.split_whitespace().filter_map(|it| it.parse().ok()).collect())
 }
 
 /// The number of a process in its innermost pid namespace.

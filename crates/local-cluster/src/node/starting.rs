@@ -93,7 +93,7 @@ impl PodWorker {
             working_dir: plan.working_dir.display().to_string(),
             again: Arc::new(again),
         };
-        Ok(Running::new(launched, inside, log, plan.message_file.clone()))
+        Ok(Running::new(launched, inside, log, plan.message_file.clone()).await)
     }
 
     /// From the pod's description and the objects it names to one run. What is missing is an error to wait with.

@@ -74,7 +74,8 @@ fn merge_map(parent: &str, object: &mut Value, patch: &Map<String, Value>) -> Re
             && let (Some(items), Some(order)) = (fields.get_mut(list).and_then(Value::as_array_mut), value.as_array())
         {
             let key = merge_key(parent, list);
-            reorder(items, order, key);
+            let before = items.clone();
+            *items = in_order(std::mem::take(items), order, &before, key);
         }
     }
     Ok(())
@@ -112,6 +113,7 @@ fn merge_list(field: &str, current: &mut Value, items: &[Value], key: &str) -> R
         *current = Value::Array(Vec::new());
     }
     let Some(list) = current.as_array_mut() else { return Ok(()) };
+    let before = list.clone();
     for item in items {
         let Some(patch) = item.as_object() else { continue };
         let Some(wanted) = patch.get(key) else {
@@ -128,6 +130,7 @@ fn merge_list(field: &str, current: &mut Value, items: &[Value], key: &str) -> R
             list.push(added);
         }
     }
+    *list = in_order(std::mem::take(list), items, &before, Some(key));
     Ok(())
 }
 
@@ -150,16 +153,30 @@ fn delete_values(fields: &mut Map<String, Value>, list: &str, values: &Value) {
     }
 }
 
-/// Puts items into the order given; those it does not name keep their place at the end.
-fn reorder(items: &mut [Value], order: &[Value], key: Option<&str>) {
-    let place = |item: &Value| {
-        let found = order.iter().position(|wanted| match key {
-            Some(key) => wanted[key] == item[key],
-            None => wanted == item,
-        });
-        found.unwrap_or(order.len())
+/// Puts the items that a patch names into the patch's order, between those it does not name; these keep the order they
+/// had `before`. Where both are known to have stood there, the earlier stays earlier; else the patch's goes first.
+fn in_order(merged: Vec<Value>, order: &[Value], before: &[Value], key: Option<&str>) -> Vec<Value> {
+    let same = |one: &Value, other: &Value| match key {
+        Some(key) => one[key] == other[key],
+        None => one == other,
     };
-    items.sort_by_key(place);
+    let place = |list: &[Value], item: &Value| list.iter().position(|it| same(it, item));
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        merged.into_iter().partition(|item| place(order, item).is_some());
+    named.sort_by_key(|item| place(order, item));
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    let mut sorted = Vec::new();
+    loop {
+        let other_first = match (others.peek(), named.peek()) {
+            (None, None) => return sorted,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (Some(other), Some(named)) => {
+                matches!((place(before, other), place(before, named)), (Some(other), Some(named)) if other < named)
+            }
+        };
+        sorted.extend(if other_first { others.next() } else { named.next() });
+    }
 }
 
 #[cfg(test)]
@@ -185,8 +202,8 @@ mod tests {
         assert_eq!(
             merged(object, patch),
             json!({"spec": {"containers": [
-                {"name": "a", "image": "2", "env": [{"name": "Y", "value": "2"}, {"name": "Z", "value": "3"}]},
-                {"name": "b", "image": "1"}, {"name": "c", "image": "1"}]}})
+                {"name": "a", "image": "2", "env": [{"name": "Z", "value": "3"}, {"name": "Y", "value": "2"}]},
+                {"name": "c", "image": "1"}, {"name": "b", "image": "1"}]}})
         );
     }
 

@@ -108,8 +108,8 @@ impl Walk {
             let Some(entries) = value.as_object_mut() else {
                 return Err(self.wrong(owner, value, &format!("map[string]{}", field.kind.go_name())));
             };
-            // A null in a map of texts is the empty text.
-            if matches!(field.kind, FieldType::String) {
+            // A null in a map of texts or bytes is the empty one.
+            if matches!(field.kind, FieldType::String | FieldType::Bytes) {
                 for entry in entries.values_mut().filter(|it| it.is_null()) {
                     *entry = Value::String(String::new());
                 }

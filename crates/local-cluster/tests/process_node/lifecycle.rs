@@ -1,7 +1,7 @@
 use local_cluster::kubelet::{Kubelet, LogError, LogQuery};
 use serde_json::{Value, json};
 
-use crate::support::{TestNode, condition, pod, processes_with, running, script, unique, waiting};
+use crate::support::{TestNode, condition, end_of, pids_with, pod, processes_with, running, script, unique, waiting};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_ends_well_makes_a_succeeded_pod_with_logs_and_events() {
@@ -209,4 +209,54 @@ async fn a_pod_over_its_deadline_fails() {
     assert_eq!((phase.as_str(), &state["terminated"]["exitCode"]), ("Failed", &json!(143)));
     let pod = node.until("p", |_| true).await;
     assert_eq!(pod["status"]["reason"], "DeadlineExceeded");
+}
+
+/// As when the whole program is killed: the kernel ends a sandbox with the thread that started it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_dropped_takes_all_its_processes_along() {
+    let test = TestNode::start().await;
+    let word = unique("drop");
+    test.create(script("p", &format!("trap '' TERM; sh -c ': {word}; sleep 1000; :' & echo begun; : {word}; wait")));
+    test.until("p", running).await;
+    test.until_logged("p", "begun").await;
+    let pids = pids_with(&word);
+    assert!(pids.len() > 1);
+    drop(test);
+    end_of(pids).await;
+    assert_eq!(processes_with(&word), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_bubblewrap_ends_everything_in_its_sandbox() {
+    let node = TestNode::start().await;
+    let word = unique("bwrap");
+    node.create(script("p", &format!("setsid sh -c ': {word}; sleep 1000; :' & echo begun; : {word}; wait")));
+    node.until("p", running).await;
+    node.until_logged("p", "begun").await;
+    // The oldest of them is the one outside of the sandbox.
+    let pids = pids_with(&word);
+    let outer = rustix::process::Pid::from_raw(*pids.iter().min().unwrap()).unwrap();
+    rustix::process::kill_process(outer, rustix::process::Signal::KILL).unwrap();
+    let pod = node.until("p", |it| it["status"]["phase"] == "Failed").await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 137);
+    end_of(pids).await;
+    assert_eq!(processes_with(&word), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_an_earlier_run_left_behind_ends_when_the_node_starts() {
+    let data_dir = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let (uid, word) = (unique("uid"), unique("orphan"));
+    let folder = data_dir.path().join("pods").join(&uid).join("tmp-0-0");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut orphan = std::process::Command::new("bwrap")
+        .args(["--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--bind"])
+        .args([folder.to_str().unwrap(), "/tmp", "--", "sh", "-c", &format!(": {word}; echo up; sleep 1000; :")])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Read::read_exact(orphan.stdout.as_mut().unwrap(), &mut [0; 2]).unwrap();
+    TestNode::with(local_cluster::Storage::new(), data_dir, vec![]).await;
+    orphan.wait().unwrap();
+    assert_eq!(processes_with(&word), Vec::<String>::new());
 }

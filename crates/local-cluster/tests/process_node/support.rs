@@ -145,3 +145,26 @@ pub fn unique(prefix: &str) -> String {
     let folder = tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
     folder.path().file_name().unwrap().to_str().unwrap().to_owned()
 }
+
+pub fn pids_with(word: &str) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let holds = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(word)
+    };
+    entries.filter_map(|it| it.file_name().to_str()?.parse().ok()).filter(holds).collect()
+}
+
+/// Returns when all these processes have ended.
+pub async fn end_of(pids: Vec<i32>) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let wait = move || {
+        for pid in pids {
+            if let Ok(process) = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()) {
+                poll(&mut [PollFd::new(&process, PollFlags::IN)], None).unwrap();
+            }
+        }
+    };
+    tokio::task::spawn_blocking(wait).await.unwrap();
+}

@@ -1,0 +1,14 @@
+# Everything real is in scripts/.
+.PHONY: demo test lint fmt
+
+demo: ## a JupyterHub that starts JupyterLab through k8smgr, on this machine; Ctrl-C ends it
+	@scripts/demo
+
+test: ## all that CI runs
+	@scripts/test
+
+lint: ## formatting, clippy, unused dependencies
+	@scripts/lint
+
+fmt:
+	@cargo fmt --all

@@ -1,0 +1,63 @@
+"""One installation for all tests of a run; the logs of all its processes are printed when a test fails."""
+
+import pathlib
+import sys
+import tempfile
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path += [str(HERE), str(HERE.parent.parent / "docs")]
+
+from hub import Hub  # noqa: E402
+from installation import Installation  # noqa: E402
+
+LAST_LINES = 150
+
+
+def pytest_configure(config):
+    config.folder = tempfile.TemporaryDirectory(prefix="k8smgr-hub-test-")
+    config.installation = Installation(pathlib.Path(config.folder.name))
+
+
+def pytest_unconfigure(config):
+    config.folder.cleanup()  # last of all: the logs are read after the fixtures have ended
+
+
+@pytest.fixture(scope="session")
+def installation(request):
+    installation = request.config.installation
+    try:
+        installation.start()
+        yield installation
+        installation.end()
+    finally:
+        for process in reversed(installation.processes):
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def hub_one(installation):
+    return started(Hub(installation, "hubone"))
+
+
+@pytest.fixture(scope="session")
+def hub_two(installation):
+    return started(Hub(installation, "hubtwo"))
+
+
+def started(hub):
+    hub.start()
+    return hub
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.failed:
+        installation = item.config.installation
+        for process in installation.processes:
+            lines = process.output().splitlines()[-LAST_LINES:]
+            report.sections.append((f"last lines of {process.name}", "\n".join(lines)))
+        report.sections.append(("cluster", installation.describe()))
+    return report

@@ -1,0 +1,96 @@
+"""A real JupyterHub with its proxy, driven over its REST API as its own pages drive it."""
+
+import json
+import secrets
+import sys
+from urllib.parse import quote
+
+import requests
+
+from installation import HERE
+from processes import free_port, wait_until
+
+USERS = ("alice", "bob", "carol")
+
+
+class Hub:
+    def __init__(self, installation, credential):
+        self.installation = installation
+        self.credential = credential
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.token = secrets.token_hex(16)
+        self.state = installation.folder / credential
+        self.state.mkdir()
+
+    def start(self):
+        command = [sys.executable, "-m", "jupyterhub", "-f", HERE / "jupyterhub_config.py"]
+        environment = {
+            "K8SMGR_URL": self.installation.url,
+            "K8SMGR_CREDENTIAL": self.credential,
+            "K8SMGR_PASSWORD": self.installation.passwords[self.credential],
+            "HUB_STATE": str(self.state),
+            "HUB_PORT": str(self.port),
+            "HUB_PASSWORD": secrets.token_urlsafe(16),
+            "JPY_COOKIE_SECRET": secrets.token_hex(32),
+            "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(32),
+            "TESTER_TOKEN": self.token,
+        }
+        self.process = self.installation.run(self.credential, command, environment)
+        self.process.wait_until(self.is_healthy, "/hub/health answers through the proxy")
+        # In the same order in each hub: so the same user has the same number in all of them.
+        answer = self.api("POST", "/users", json={"usernames": list(USERS)})
+        assert answer.status_code == 201, answer.text
+
+    def is_healthy(self):
+        try:
+            return requests.get(f"{self.url}/hub/health", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def api(self, method, path, **arguments):
+        arguments.setdefault("timeout", 30)
+        return requests.request(method, f"{self.url}/hub/api{path}", headers=self.authorization(), **arguments)
+
+    def authorization(self):
+        return {"Authorization": f"token {self.token}"}
+
+    # --- users' servers ----------------------------------------------------------------------------------------------
+
+    def start_server(self, user, server, **user_options):
+        """Asks for the start and returns all events of the progress page, up to the one that ends it."""
+        answer = self.api("POST", server_path(user, server), json=user_options)
+        assert answer.status_code in (201, 202), answer.text
+        return self.progress(user, server)
+
+    def progress(self, user, server):
+        with self.api("GET", f"{server_path(user, server)}/progress", stream=True, timeout=180) as stream:
+            assert stream.status_code == 200, stream.text
+            lines = stream.iter_lines(decode_unicode=True)
+            return [json.loads(line.removeprefix("data:")) for line in lines if line.startswith("data:")]
+
+    def events(self, user, server):
+        """What the spawner keeps for the user to look at after a start."""
+        answer = self.api("GET", f"/users/progress/status/{user}/{quote(server, safe='')}".rstrip("/"))
+        assert answer.status_code == 200, answer.text
+        return answer.json()["events"]
+
+    def server(self, user, server):
+        """The hub's view of a server that it takes as active, else None."""
+        return self.api("GET", f"/users/{user}").json()["servers"].get(server)
+
+    def stop_server(self, user, server):
+        answer = self.api("DELETE", server_path(user, server))
+        assert answer.status_code in (202, 204), answer.text
+        self.wait_until_stopped(user, server)
+
+    def wait_until_stopped(self, user, server):
+        wait_until(lambda: self.server(user, server) is None, f"{self.credential}: {user}'s {server} is stopped")
+
+    def polls(self, name):
+        """How often this hub has polled the service of this name so far."""
+        return self.process.output().count(f"Communicated poll with backend service ( {self.installation.url}/api/services/{name}/ )")
+
+
+def server_path(user, server):
+    return f"/users/{user}/servers/{quote(server, safe='')}" if server else f"/users/{user}/server"

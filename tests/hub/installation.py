@@ -1,0 +1,159 @@
+"""One K8s Manager in front of one embedded cluster, each a process of its own, in a folder of its own."""
+
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import subprocess
+import sys
+
+import requests
+
+from processes import Process, free_port, processes_with, wait_until
+
+HERE = pathlib.Path(__file__).resolve().parent
+REPOSITORY = HERE.parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+K8SMGR = os.environ.get("K8SMGR_BIN", str(TARGET / "debug/k8smgr"))
+CREDENTIALS = ("hubone", "hubtwo")
+
+
+class Installation:
+    def __init__(self, folder):
+        self.folder = folder
+        folder.chmod(0o755)  # the pods run as other users
+        self.mark = secrets.token_hex(8)
+        self.passwords = {credential: secrets.token_urlsafe(16) for credential in CREDENTIALS}
+        self.processes = []
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.kubeconfig = folder / "cluster/kubeconfig"
+
+    def start(self):
+        self.start_cluster()
+        self.start_k8smgr()
+        self.objects_before = self.objects()
+
+    def start_cluster(self):
+        listen = f"127.0.0.1:{free_port()}"
+        command = [K8SMGR, "local-cluster", "--listen", listen, "--data-dir", self.kubeconfig.parent]
+        for path in {sys.prefix, sys.base_prefix} - {"/usr"}:
+            command += ["--host-path", path]
+        cluster = self.run("cluster", command, {})
+        cluster.wait_until(lambda: self.kubeconfig.exists() and self.kubectl_succeeds(), "kubectl is answered")
+
+    def start_k8smgr(self):
+        self.write_config()
+        listen = self.url.removeprefix("http://")
+        command = [K8SMGR, "serve", "--listen", listen, "--config", self.folder / "config.json"]
+        command += ["--database-url", f"sqlite://{self.folder}/k8smgr.sqlite3"]
+        environment = {f"{name.upper()}_USER_PASS": password for name, password in self.passwords.items()}
+        environment |= {"KUBECONFIG": str(self.kubeconfig), "DEPLOYMENT_NAME": "k8smgr-test", "DEPLOYMENT_NAMESPACE": "default"}
+        self.k8smgr = self.run("k8smgr", command, environment)
+        self.k8smgr.wait_until(self.is_healthy, "/api/health/ answers")
+
+    def write_config(self):
+        descriptions = self.folder / "descriptions/demo"
+        shutil.copytree(REPOSITORY / "service_descriptions/demo", descriptions)
+        shutil.copytree(HERE / "descriptions", descriptions, dirs_exist_ok=True)
+        for credential in CREDENTIALS:
+            shutil.copytree(REPOSITORY / "userhome_skel/demo", self.folder / "skel" / credential)
+        homes = self.folder / "homes"
+        config = {
+            "services": {
+                "base": str(self.folder / "services"),
+                "descriptions": str(descriptions.parent),
+                # The tests find their processes by this variable and nobody else's.
+                "env": {"TEST_INSTALLATION": self.mark},
+                "credential_mapping": {credential: "demo" for credential in CREDENTIALS},
+                "replace": {
+                    "credential": {name: {"homes": str(homes / name), "venv": sys.prefix} for name in CREDENTIALS}
+                },
+            },
+            "userhomes": {"base": str(homes), "skel": str(self.folder / "skel")},
+            "startup": {"create_user": {credential: ["access_to_webservice"] for credential in CREDENTIALS}},
+        }
+        (self.folder / "config.json").write_text(json.dumps(config, indent=2))
+
+    def run(self, name, command, environment):
+        process = Process(name, command, environment, self.folder)
+        self.processes.append(process)
+        return process
+
+    def is_healthy(self):
+        try:
+            return requests.get(f"{self.url}/api/health/", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    # --- what the tests look at --------------------------------------------------------------------------------------
+
+    def service(self, credential, name):
+        """K8s Manager's own answer about one server."""
+        login = (credential, self.passwords[credential])
+        return requests.get(f"{self.url}/api/services/{name}/", auth=login, timeout=20)
+
+    def services(self, credential):
+        login = (credential, self.passwords[credential])
+        return requests.get(f"{self.url}/api/services/", auth=login, timeout=20).json()
+
+    def server_processes(self, **environment):
+        return processes_with({"TEST_INSTALLATION": self.mark, **environment})
+
+    def kubectl(self, *arguments):
+        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    def kubectl_succeeds(self):
+        return self.kubectl("get", "namespaces").returncode == 0
+
+    def objects(self):
+        """Kind, namespace and name of everything in the cluster that can be listed, but for events."""
+        kinds = self.kubectl("api-resources", "--verbs=list", "-o", "name").stdout.split()
+        kinds = [kind for kind in kinds if not kind.startswith("events")]
+        answer = self.kubectl("get", ",".join(kinds), "--all-namespaces", "-o", "json")
+        assert answer.returncode == 0, answer.stderr
+        items = json.loads(answer.stdout)["items"]
+        return {(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in items}
+
+    def describe(self):
+        """For people who look at a failed test."""
+        pods = self.kubectl("get", "pods", "-o", "json")
+        names = [pod["metadata"]["name"] for pod in json.loads(pods.stdout)["items"]] if pods.returncode == 0 else []
+        questions = [("get", "pods", "-o", "wide"), ("get", "events")] + [("logs", name) for name in names]
+        answers = [self.kubectl(*question) for question in questions]
+        return "\n".join(answer.stdout + answer.stderr for answer in answers)
+
+    def left_behind(self):
+        """Objects, processes, records and rendered files that no running server explains."""
+        rendered = self.folder / "services"
+        return {
+            "objects": sorted(map(str, self.objects() - self.objects_before)),
+            "processes": self.server_processes(),
+            "services": [service for credential in CREDENTIALS for service in self.services(credential)],
+            "files": sorted(map(str, rendered.rglob("*"))),
+        }
+
+    def assert_nothing_is_left(self, seconds=60):
+        """Stops are carried out in the background, so this waits for them."""
+        left = {}
+
+        def is_clean():
+            left.clear()
+            left.update(self.left_behind())
+            return not any(left.values())
+
+        try:
+            wait_until(is_clean, "nothing is left behind", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {json.dumps(left, indent=2)}") from None
+
+    def end(self):
+        problems = []
+        for process in reversed(self.processes):
+            try:
+                process.end()
+            except AssertionError as problem:
+                problems.append(str(problem))
+        problems += [f"still running: {command}" for command in self.server_processes().values()]
+        assert not problems, problems
