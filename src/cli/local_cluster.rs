@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use local_cluster::{ClusterConfig, LocalCluster, RuntimeKind};
 
-use super::serve::wait_for_end;
+use super::signals::end_with;
 
 #[derive(Debug, Args)]
 pub struct LocalClusterArguments {
@@ -39,9 +39,11 @@ pub async fn run(arguments: LocalClusterArguments) -> anyhow::Result<()> {
     let cluster = start(arguments.listen, &arguments.data_dir, arguments.host_paths, runtime).await?;
     println!("listening on {}", cluster.url());
     println!("export KUBECONFIG={}", arguments.data_dir.join("kubeconfig").display());
-    wait_for_end().await?;
-    cluster.shutdown().await;
-    Ok(())
+    end_with(async {
+        cluster.shutdown().await;
+        Ok(())
+    })
+    .await
 }
 
 /// A cluster for `serve --local`: pods are processes, and the port is any free one.

@@ -3,6 +3,8 @@
 pub mod docs;
 mod local_cluster;
 mod serve;
+mod settings;
+mod signals;
 pub mod user;
 
 use std::path::PathBuf;

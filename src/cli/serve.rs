@@ -1,16 +1,15 @@
 //! `k8smgr serve`: the service itself, with a real cluster or one of its own.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::local_cluster;
+use super::settings::{database_url, load_config};
+use super::signals::end_with;
 use crate::app::{App, Settings};
-use crate::config::{Config, Environment, SecretUrl};
-use crate::store::DatabaseUrl;
+use crate::config::{Environment, SecretUrl};
 
 #[derive(Debug, Args)]
 pub struct ServeArguments {
@@ -47,47 +46,12 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
 
     let app = App::start(Settings { config, environment, database_url, listen, kubeconfig }).await?;
     println!("listening on http://{}", app.address());
-    wait_for_end().await?;
-    let ended = app.shut_down().await;
-    if let Some(cluster) = cluster {
-        cluster.shutdown().await;
-    }
-    ended
-}
-
-/// A file that was named must be there; `config.json` beside us is taken where it is.
-pub(super) fn load_config(named: Option<&Path>, environment: &Environment) -> anyhow::Result<Config> {
-    let default = Path::new("config.json");
-    let path = match named.or(environment.config_path.as_deref()) {
-        Some(path) => path,
-        None if default.exists() => default,
-        None => return Ok(Config::default()),
-    };
-    let loaded = Config::load(path)?;
-    for warning in loaded.warnings {
-        tracing::warn!("{warning}");
-    }
-    Ok(loaded.config)
-}
-
-/// The command line comes before the environment, the environment before the file.
-pub(super) fn database_url(
-    argument: Option<SecretUrl>,
-    environment: &Environment,
-    config: &Config,
-) -> anyhow::Result<DatabaseUrl> {
-    let named = argument.as_ref().or(environment.database_url.as_ref()).or(config.database_url.as_ref());
-    match named {
-        Some(url) => Ok(url.expose().parse()?),
-        None => Ok(DatabaseUrl::sqlite(Path::new("k8smgr.sqlite3"))?),
-    }
-}
-
-pub(super) async fn wait_for_end() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("failed to wait for SIGTERM")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        ended = tokio::signal::ctrl_c() => ended.context("failed to wait for SIGINT")?,
-    }
-    Ok(())
+    end_with(async {
+        let ended = app.shut_down().await;
+        if let Some(cluster) = cluster {
+            cluster.shutdown().await;
+        }
+        ended
+    })
+    .await
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::serve::{database_url, load_config};
+use super::settings::{database_url, load_config};
 use crate::auth::{REMEMBERED_FOR, hash_password, imported_token, new_token, token_hash};
 use crate::config::{Environment, SecretUrl};
 use crate::domain::Credential;
