@@ -184,7 +184,7 @@ impl Authenticator {
     ) -> Result<Arc<Principal>, AuthError> {
         let Attempt { name, password, address, key, user_changes } = attempt;
         let throttle_name = self.key(b"name", &[name]);
-        let is_suspect = self.throttle.is_suspect(throttle_name, address, self.now());
+        let is_suspect = self.throttle.is_suspect(throttle_name, hash.is_some(), address, self.now());
         let lane = if is_suspect { &self.suspect_checks } else { &self.checks };
         // The semaphores are never closed.
         let permit = lane.acquire().await.ok();

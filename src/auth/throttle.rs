@@ -35,11 +35,13 @@ struct Failures {
 pub(super) struct Throttle(Mutex<HashMap<Source, Failures>>);
 
 impl Throttle {
-    /// Whether so many attempts failed that further checks must wait for one another.
-    pub(super) fn is_suspect(&self, name: Key, address: IpAddr, now: Instant) -> bool {
+    /// Whether so many attempts failed that further checks must wait for one another. A name that exists is not held up by
+    /// what others tried from its address: many hubs may come through one proxy.
+    pub(super) fn is_suspect(&self, name: Key, is_known: bool, address: IpAddr, now: Instant) -> bool {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let over = |source, free| count(&entries, source, now) >= free;
-        over(Source::NameAndAddress(name, address), FREE_PER_NAME) || over(Source::Address(address), FREE_PER_ADDRESS)
+        over(Source::NameAndAddress(name, address), FREE_PER_NAME)
+            || (!is_known && over(Source::Address(address), FREE_PER_ADDRESS))
     }
 
     /// Counts a failure and tells how long its answer waits.
@@ -101,9 +103,9 @@ mod tests {
         let now = Instant::now();
         let waits: Vec<u128> = (0..13).map(|_| throttle.failed(name(1), HERE, now).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 0, 250, 500, 1000, 2000, 4000, 8000, 8000, 8000]);
-        assert!(throttle.is_suspect(name(1), HERE, now));
-        assert!(!throttle.is_suspect(name(2), HERE, now));
-        assert!(!throttle.is_suspect(name(1), THERE, now));
+        assert!(throttle.is_suspect(name(1), false, HERE, now));
+        assert!(!throttle.is_suspect(name(2), false, HERE, now));
+        assert!(!throttle.is_suspect(name(1), false, THERE, now));
         assert_eq!(throttle.failed(name(1), THERE, now), Duration::ZERO);
     }
 
@@ -116,9 +118,9 @@ mod tests {
             throttle.failed(name(2), HERE, now);
         }
         throttle.succeeded(name(1), HERE);
-        assert!(!throttle.is_suspect(name(1), HERE, now));
-        assert!(throttle.is_suspect(name(2), HERE, now + FORGOTTEN_AFTER - Duration::from_secs(1)));
-        assert!(!throttle.is_suspect(name(2), HERE, now + FORGOTTEN_AFTER));
+        assert!(!throttle.is_suspect(name(1), false, HERE, now));
+        assert!(throttle.is_suspect(name(2), false, HERE, now + FORGOTTEN_AFTER - Duration::from_secs(1)));
+        assert!(!throttle.is_suspect(name(2), false, HERE, now + FORGOTTEN_AFTER));
         assert_eq!(throttle.failed(name(2), HERE, now + FORGOTTEN_AFTER), Duration::ZERO);
     }
 
@@ -129,7 +131,8 @@ mod tests {
         for number in 0..u64::from(FREE_PER_ADDRESS) {
             assert_eq!(throttle.failed(name(number), HERE, now), Duration::ZERO);
         }
-        assert!(throttle.is_suspect(name(999), HERE, now));
+        assert!(throttle.is_suspect(name(999), false, HERE, now));
+        assert!(!throttle.is_suspect(name(999), true, HERE, now));
         assert_eq!(throttle.failed(name(999), HERE, now), FIRST_DELAY);
     }
 

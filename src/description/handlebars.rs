@@ -304,7 +304,6 @@ mod tests {
         assert!(refused("{{log id}}").contains("no helper"));
         for template in [
             "depl-{{id}}",
-            "\"{{id}}\"",
             "{{id}}-x",
             "a{{default id 1}}",
             "{{id}}{{id}}",
@@ -323,6 +322,21 @@ mod tests {
         ] {
             assert!(refused(template).contains("inside a text"), "{template}");
         }
+    }
+
+    #[test]
+    fn a_value_cannot_end_the_quotes_that_it_stands_in() {
+        for template in [
+            "\"{{id}}\"",
+            "args: ['--hosts=[{{user_options.p}}]']",
+            "value: '{\"profile\": {{user_options.p}}}'",
+            "value: \"a: {{user_options.p}}\"",
+            "value: '{{#if id}}[{{id}}]{{/if}}'",
+            "a: 'it''s [{{id}}]'",
+        ] {
+            assert!(refused(template).contains("inside quotes"), "{template}");
+        }
+        assert_eq!(rendered("a: 'x' # don't\nb: {{id}}\n"), "a: 'x' # don't\nb: aa01-s1\n");
     }
 
     #[test]

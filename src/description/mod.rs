@@ -9,6 +9,7 @@ mod input;
 pub mod manifest;
 pub mod names;
 pub mod ownership;
+mod quotes;
 mod render;
 mod select;
 mod template_guard;
@@ -55,7 +56,10 @@ pub struct Prepared {
     /// What PUT applies, where the description has it.
     pub update_manifests: Option<Vec<Manifest>>,
     pub service_text: String,
+    /// The permissions of the file it was made from.
+    pub service_mode: u32,
     pub update_text: Option<String>,
+    pub update_mode: u32,
     /// The other files next to service.yaml.
     pub files: Vec<DescriptionFile>,
 }
@@ -114,7 +118,9 @@ pub fn prepare(request: &DescriptionRequest<'_>) -> Result<Prepared, Description
         (Some(text), Some(file)) => Some(manifest::parse(text, &file.name)?),
         _ => None,
     };
-    Ok(Prepared { manifests, update_manifests, service_text, update_text, files })
+    let service_mode = service.mode;
+    let update_mode = update.as_ref().map_or(service_mode, |file| file.mode);
+    Ok(Prepared { manifests, update_manifests, service_text, service_mode, update_text, update_mode, files })
 }
 
 /// The file or its `.hbs`, whichever there is.

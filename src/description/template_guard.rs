@@ -1,5 +1,6 @@
 //! What a Handlebars template may hold, and that each value it writes is a YAML scalar of its own.
 
+use super::quotes::Quotes;
 use handlebars::template::{HelperTemplate, Parameter, Subexpression, TemplateElement};
 use handlebars::{Path, Template};
 
@@ -22,10 +23,10 @@ struct Room {
 
 /// Makes every `{{x}}` write a YAML scalar and refuses what could write anything else.
 pub(super) fn guard(template: &mut Template) -> Result<(), Refused> {
-    guard_within(template, Room { before: true, after: true })
+    guard_within(template, Room { before: true, after: true }, &mut Quotes::new())
 }
 
-fn guard_within(template: &mut Template, outside: Room) -> Result<(), Refused> {
+fn guard_within(template: &mut Template, outside: Room, quotes: &mut Quotes) -> Result<(), Refused> {
     let refused = |what: &str, instead| Err(Refused { what: what.to_owned(), instead });
     for index in 0..template.elements.len() {
         let room = Room {
@@ -33,12 +34,19 @@ fn guard_within(template: &mut Template, outside: Room) -> Result<(), Refused> {
             after: begins_with_room(&template.elements[index + 1..], outside.after),
         };
         match &mut template.elements[index] {
-            TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
+            TemplateElement::RawString(text) => quotes.follow(text),
+            TemplateElement::Comment(_) => {}
             TemplateElement::Expression(expression) => {
                 let name = shown(&expression.name);
                 if !expression.params.is_empty() && WRITERS.contains(&name.as_str()) {
+                    quotes.pass_value();
                     continue;
                 }
+                if quotes.is_inside() {
+                    let what = format!("`{{{{{name}}}}}` inside quotes");
+                    return refused(&what, "write {{text ...}} there, or let the value stand alone");
+                }
+                quotes.pass_value();
                 if !(room.before && room.after) {
                     let what = format!("`{{{{{name}}}}}` inside a text");
                     return refused(&what, "write {{text ...}} there, or let the value stand alone");
@@ -54,7 +62,7 @@ fn guard_within(template: &mut Template, outside: Room) -> Result<(), Refused> {
                 let is_loop = shown(&block.name) == "each";
                 for body in [&mut block.template, &mut block.inverse].into_iter().flatten() {
                     let room = if is_loop { repeats(body) } else { room };
-                    guard_within(body, room)?;
+                    guard_within(body, room, quotes)?;
                 }
             }
             TemplateElement::HtmlExpression(_) => {

@@ -1,7 +1,8 @@
 //! The rendered files of a service, for an admin to look at. Nothing reads them again.
 
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Services;
@@ -32,12 +33,20 @@ impl Services {
     }
 }
 
+/// Into a folder of its own, made anew: nothing that stands there already is followed or kept.
 fn write(folder: &Path, files: &[DescriptionFile]) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
+    if let Some(base) = folder.parent() {
+        fs::create_dir_all(base)?;
+    }
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::create_dir(folder)?,
+    }
     for file in files {
         let path = folder.join(&file.name);
-        std::fs::write(&path, &file.bytes)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(file.mode))?;
+        let mut written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        written.write_all(&file.bytes)?;
+        written.set_permissions(fs::Permissions::from_mode(file.mode))?;
     }
     Ok(())
 }

@@ -46,7 +46,8 @@ impl Services {
         let config = self.config.current();
         let site = self.site.clone();
         let prepared = tokio::task::spawn_blocking(move || prepare(&config, &site, request));
-        let mut prepared = prepared.await??;
+        // A file system that hangs must not hold the name for ever.
+        let mut prepared = deadline.bound(prepared).await.ok_or(StartError::TooSlow)???;
         self.locate(&mut prepared.objects, deadline).await?;
         prepared.new.objects = prepared.objects.iter().map(|it| it.target.clone()).collect();
         Ok(prepared)
@@ -112,10 +113,11 @@ fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, 
 
 /// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.
 fn rendered_files(config: &Config, prepared: &Prepared) -> Vec<DescriptionFile> {
-    let file = |name: &str, text: &str| DescriptionFile { name: name.to_owned(), mode: 0o644, bytes: text.into() };
+    let file = |name: &str, mode: u32, text: &str| DescriptionFile { name: name.to_owned(), mode, bytes: text.into() };
+    let (service, update) = (config.services.yaml_filename.as_str(), config.services.yaml_filename_update.as_str());
     let mut files = prepared.files.clone();
-    files.push(file(config.services.yaml_filename.as_str(), &prepared.service_text));
-    files.extend(prepared.update_text.as_ref().map(|text| file(config.services.yaml_filename_update.as_str(), text)));
+    files.push(file(service, prepared.service_mode, &prepared.service_text));
+    files.extend(prepared.update_text.as_ref().map(|text| file(update, prepared.update_mode, text)));
     files
 }
 

@@ -41,6 +41,11 @@ pub async fn recover_forever(services: Arc<Services>) {
     }
 }
 
+/// Whether a record that says `starting` is of a start that is over.
+pub(super) fn was_cut_short(record: &ServiceRecord, now: Timestamp) -> bool {
+    now.duration_since(record.start_date) > LONGEST_START
+}
+
 impl Services {
     async fn round(self: &Arc<Self>, is_resumed: bool) -> Result<(), StoreError> {
         if !is_resumed {
@@ -68,13 +73,18 @@ impl Services {
         let ended_ttl = i64::try_from(self.config.current().services.ended_ttl_seconds).unwrap_or(i64::MAX);
         let expired = now.checked_sub(SignedDuration::from_secs(ended_ttl)).unwrap_or(Timestamp::MIN);
         let mut due = self.store.ended_before(expired).await?;
+        // Of a user that was deleted while its login was still remembered: nobody is left to stop them.
+        let orphans = self.store.services_without_user().await?;
+        for record in orphans.iter().filter(|it| it.state != ServiceState::Stopping) {
+            tracing::warn!(id = %record.object_id, credential = %record.credential, "a service of a deleted user is stopped");
+            self.store.begin_stop(record.sequence).await?;
+        }
         let unsettled = [ServiceState::Starting, ServiceState::Stopping, ServiceState::Ended];
         let mut ended = Vec::new();
         for record in self.store.services_in(&unsettled).await? {
-            let was_cut_short = now.duration_since(record.start_date) > LONGEST_START;
             match record.state {
                 ServiceState::Stopping => due.push(record),
-                ServiceState::Starting if was_cut_short => due.push(record),
+                ServiceState::Starting if was_cut_short(&record, now) => due.push(record),
                 ServiceState::Ended if record.objects.iter().any(|it| it.is_workload) => ended.push(record),
                 _ => {}
             }

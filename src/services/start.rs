@@ -6,6 +6,9 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use super::arrivals::Arrival;
+use super::recover::was_cut_short;
+use jiff::Timestamp;
+
 use super::plan::{Plan, StartRequest};
 use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
@@ -115,10 +118,12 @@ impl Services {
         }
     }
 
-    /// Whether a start is under way or done. To be asked in the name's turn: then no start of this process is under way.
+    /// Whether a start is under way or done. To be asked in the name's turn: then no start of this process is under way,
+    /// though one of another process may be.
     fn is_alive(&self, record: &ServiceRecord) -> bool {
         match record.state {
             ServiceState::Running => true,
+            ServiceState::Starting if self.store.is_shared() => !was_cut_short(record, Timestamp::now()),
             ServiceState::Starting => record.start_date >= self.born,
             ServiceState::Stopping | ServiceState::Ended => false,
         }

@@ -153,6 +153,11 @@ impl Store {
         query!(self.read, |connection| installation.select(id).first::<String>(connection))
     }
 
+    /// Whether other processes may work on the same records.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.backend, Backend::Postgres(_))
+    }
+
     pub async fn ping(&self) -> Result<(), StoreError> {
         query!(self.read, |connection| diesel::sql_query("SELECT 1").execute(connection))?;
         Ok(())

@@ -1,9 +1,11 @@
 //! The service records: one row a start, and the transitions between their states.
 
+use diesel::dsl::{exists, not};
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper};
 use jiff::Timestamp;
 
 use super::schema::services::{self, dsl};
+use super::schema::users;
 use super::{Store, StoreError, query};
 use crate::domain::record::{AppliedObject, Details, NewService, ServiceRecord, ServiceState};
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
@@ -162,6 +164,15 @@ impl Store {
         all(query!(self.read, |connection| dsl::services
             .filter(dsl::state.eq(ServiceState::Ended.as_str()))
             .filter(dsl::ended_at.lt(time))
+            .order(dsl::sequence)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    /// Services whose user is no more.
+    pub async fn services_without_user(&self) -> Result<Vec<ServiceRecord>, StoreError> {
+        all(query!(self.read, |connection| dsl::services
+            .filter(not(exists(users::table.filter(users::name.eq(dsl::credential)))))
             .order(dsl::sequence)
             .select(Row::as_select())
             .load(connection))?)

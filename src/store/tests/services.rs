@@ -216,6 +216,14 @@ pub async fn services_are_found_by_state_and_end(database: TestDatabase) {
     assert!(store.ended_before(second(100)).await.unwrap().is_empty());
 }
 
+pub async fn services_of_a_deleted_user_are_found(database: TestDatabase) {
+    let store = database.connect().await;
+    store.create_user(&new_user("hub")).await.unwrap();
+    store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new();
+    let orphan = store.insert_service(&new_service("gone", "lab", "s2")).await.unwrap().expect_new().sequence;
+    assert_eq!(sequences(&store.services_without_user().await.unwrap()), [orphan]);
+}
+
 pub async fn a_sequence_is_never_used_again(database: TestDatabase) {
     let store = database.connect().await;
     let first = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new().sequence;
