@@ -13,8 +13,10 @@ use crate::auth::{Authenticator, create_startup_users};
 use crate::cluster::Cluster;
 use crate::config::{Config, Environment, SharedConfig};
 use crate::http::{Api, Limits, Server, routes};
+use crate::log_handlers;
 use crate::services::{Services, Site, recover_forever};
 use crate::store::{DatabaseUrl, Store};
+use crate::stored_log_handlers::StoredLogHandlers;
 
 /// Everything that a process needs to know before it starts.
 pub struct Settings {
@@ -32,18 +34,27 @@ pub struct App {
     end: watch::Sender<bool>,
     server: JoinHandle<()>,
     recovery: JoinHandle<()>,
+    log_changes: JoinHandle<()>,
     pub store: Store,
     pub services: Arc<Services>,
 }
 
 impl App {
-    /// Starts: database, users, cluster, services, and at last the listener, so that whoever gets an answer gets the
+    /// Starts: database, log handlers, users, cluster, services, and at last the listener, so that whoever gets an answer gets the
     /// right one.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let Settings { config, environment, database_url, listen, kubeconfig } = settings;
         let store = Store::connect(&database_url).await.with_context(|| format!("database {database_url}"))?;
+        let config = SharedConfig::new(config);
+        let log_handlers = StoredLogHandlers::new(
+            store.clone(),
+            log_handlers::of_this_process(),
+            config.clone(),
+            environment.smtp_login.clone(),
+        );
+        log_handlers.synchronise().await.context("failed to read the stored log handlers")?;
         let installation = store.installation_id().await?;
-        create_users(&store, &config, &environment).await?;
+        create_users(&store, &config.current(), &environment).await?;
 
         let client = crate::cluster::connect(kubeconfig.as_deref()).await?;
         let cluster = Cluster::new(client, &installation);
@@ -55,21 +66,21 @@ impl App {
             installation,
         };
         let limits = Limits {
-            max_header_bytes: config.http.max_header_bytes,
-            request_timeout: Duration::from_secs(config.http.request_timeout_seconds),
+            max_header_bytes: config.current().http.max_header_bytes,
+            request_timeout: Duration::from_secs(config.current().http.request_timeout_seconds),
         };
-        let config = SharedConfig::new(config);
         let services = Services::new(store.clone(), cluster, config.clone(), site);
         let authenticator = Arc::new(Authenticator::new(store.clone()));
 
         let listener = TcpListener::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
         let address = listener.local_addr()?;
         let (end, ended) = watch::channel(false);
-        let api = Api { services: services.clone(), authenticator, config };
+        let api = Api { services: services.clone(), authenticator, log_handlers: log_handlers.clone(), config };
         let server = tokio::spawn(Server::new(listener, routes(api), limits).run(ended));
         let recovery = tokio::spawn(recover_forever(services.clone()));
+        let log_changes = tokio::spawn(log_handlers.follow_forever());
         tracing::info!(%address, "listening");
-        Ok(Self { address, end, server, recovery, store, services })
+        Ok(Self { address, end, server, recovery, log_changes, store, services })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -79,6 +90,7 @@ impl App {
     /// Lets open requests finish and ends. What is not done is done by the next process.
     pub async fn shut_down(self) -> anyhow::Result<()> {
         self.recovery.abort();
+        self.log_changes.abort();
         let _ = self.end.send(true);
         self.server.await.context("the server broke off")
     }

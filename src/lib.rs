@@ -8,6 +8,8 @@ pub mod config;
 pub mod description;
 pub mod domain;
 pub mod http;
+pub mod log_handlers;
 pub mod services;
 pub mod store;
+pub mod stored_log_handlers;
 pub mod user_homes;

@@ -1,10 +1,15 @@
 //! The command `k8smgr`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use k8smgr::cli::{Arguments, run};
+use k8smgr::log_handlers::{self, LogHandlers};
 use tracing_subscriber::EnvFilter;
+
+/// How long the log handlers may take to write the last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// RUST_LOG, else `info`. The Kubernetes client is kept quiet: where it cannot read an answer it prints all of it, and
 /// the answer to a Secret holds tokens. Our own errors say what went wrong.
@@ -21,12 +26,24 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // One provider for all of TLS; that another one is installed already cannot be.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tracing_subscriber::fmt().with_env_filter(log_filter()).with_writer(std::io::stderr).init();
-    match run(arguments).await {
+    let log_handlers = if arguments.is_service() { Some(log_handlers::of_this_process()) } else { log_to_people() };
+    let code = match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if log_handlers.is_some() {
+                tracing::error!(critical = true, "{error:#}");
+            }
             eprintln!("k8smgr: {error:#}");
             ExitCode::FAILURE
         }
+    };
+    if let Some(log_handlers) = log_handlers {
+        log_handlers.finish(LAST_LINES);
     }
+    code
+}
+
+fn log_to_people() -> Option<LogHandlers> {
+    tracing_subscriber::fmt().with_env_filter(log_filter()).with_writer(std::io::stderr).init();
+    None
 }

@@ -31,6 +31,13 @@ enum Command {
     Docs { directory: PathBuf },
 }
 
+impl Arguments {
+    /// The service logs by its handlers; other commands tell people, on standard error.
+    pub fn is_service(&self) -> bool {
+        matches!(self.command, Command::Serve(_))
+    }
+}
+
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Serve(arguments) => serve::run(arguments).await,

@@ -39,6 +39,8 @@ pub struct Environment {
     pub database_url: Option<SecretUrl>,
     /// SUPERUSER_PASS.
     pub superuser_password: Option<SecretString>,
+    /// LOG_SMTP_USER and LOG_SMTP_PASSWORD, both or none: the login of the `smtp` log handler.
+    pub smtp_login: Option<(String, SecretString)>,
     user_passwords: BTreeMap<String, SecretString>,
 }
 
@@ -70,6 +72,7 @@ impl Environment {
                 None => reference_database(&get, variables.get("SQL_PASSWORD"))?,
             },
             superuser_password: secret("SUPERUSER_PASS"),
+            smtp_login: get("LOG_SMTP_USER").zip(secret("LOG_SMTP_PASSWORD")),
             user_passwords: of_users.filter_map(|name| Some((name.clone(), secret(name)?))).collect(),
         })
     }

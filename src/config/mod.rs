@@ -7,6 +7,7 @@ pub mod environment;
 mod http;
 mod keywords;
 mod load;
+mod logs;
 mod name_pattern;
 mod ordered_values;
 mod secret_url;
@@ -31,6 +32,7 @@ pub use environment::Environment;
 pub use http::Http;
 pub use keywords::{Keywords, Replace};
 pub use load::{ConfigError, Loaded};
+pub use logs::Logs;
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;
 pub use secret_url::SecretUrl;
@@ -63,6 +65,8 @@ pub struct Config {
     pub custom_headers_keys: BTreeMap<String, String>,
     /// Bounds of what is read from clients.
     pub http: Http,
+    /// What log handlers, which are changed over the API, may write to.
+    pub logs: Logs,
     /// Address and port to listen on; `--listen` comes first. In a pod that is `0.0.0.0:8080`. Restart.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
@@ -84,6 +88,7 @@ impl Default for Config {
             error_messages: BTreeMap::new(),
             custom_headers_keys: headers.map(|(header, key)| (header.to_owned(), key.to_owned())).into(),
             http: Http::default(),
+            logs: Logs::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             database_url: None,
         }

@@ -9,9 +9,11 @@ pub mod names;
 pub mod object_id;
 pub mod record;
 pub mod status;
+pub mod target;
 
 pub use json::Json;
 pub use mark::Mark;
 pub use names::{Credential, NameError, ServerName, ServiceName, StartId};
 pub use object_id::ObjectId;
 pub use record::{AppliedObject, NewService, ServiceRecord, ServiceState};
+pub use target::AllowedTarget;

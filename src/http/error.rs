@@ -25,6 +25,8 @@ pub enum ApiError {
     BadInput(String),
     /// The first key that is missing, as a list of one text.
     MissingKey(String),
+    /// What is wrong, as a list of one text.
+    Refused(String),
     /// Wrong values: field and text, several in one object.
     WrongFields(Vec<(&'static str, String)>),
     /// A failure inside: the headline for the user, the reason for the admin.
@@ -50,6 +52,7 @@ impl ApiError {
             | ApiError::JsonParse(_)
             | ApiError::BadInput(_)
             | ApiError::MissingKey(_)
+            | ApiError::Refused(_)
             | ApiError::WrongFields(_) => StatusCode::BAD_REQUEST,
             ApiError::Failed { .. } | ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             ApiError::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
@@ -72,6 +75,7 @@ impl ApiError {
             ApiError::JsonParse(reason) => detail(format!("JSON parse error - {reason}")),
             ApiError::BadInput(reason) => detail(reason.clone()),
             ApiError::MissingKey(key) => json!([format!("Missing key in input data: {key}")]),
+            ApiError::Refused(reason) => json!([reason]),
             // The order of the keys is the clients', here and below.
             ApiError::WrongFields(fields) => {
                 let members: Vec<_> =

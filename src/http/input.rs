@@ -60,7 +60,7 @@ pub async fn start_request(
 }
 
 /// Reads a JSON object. No body counts as an empty one, whatever its type is said to be.
-async fn read_object(call: &mut Call, limit: usize) -> Result<Json, ApiError> {
+pub(super) async fn read_object(call: &mut Call, limit: usize) -> Result<Json, ApiError> {
     let body = call.read_body(limit).await?;
     if body.is_empty() {
         return Ok(Json::empty_object());
@@ -109,7 +109,11 @@ fn server_name(call: &Call) -> Result<ServerName, String> {
     if call.headers.get_all(NAME_HEADER).iter().count() > 1 {
         return Err("The header uuidcode may be given once only.".to_owned());
     }
-    let text = call.header_text(NAME_HEADER).unwrap_or_else(|| Uuid::new_v4().simple().to_string());
+    let text = call.header_text(NAME_HEADER).unwrap_or_else(|| {
+        let made = Uuid::new_v4().simple().to_string();
+        tracing::Span::current().record("uuidcode", &made);
+        made
+    });
     ServerName::parse(&text).map_err(|error| error.to_string())
 }
 

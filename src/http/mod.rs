@@ -7,6 +7,8 @@ mod call;
 mod error;
 mod health;
 mod input;
+mod log_handlers;
+mod log_test;
 mod reply;
 mod roots;
 mod server;
@@ -27,22 +29,25 @@ use self::reply::Reply;
 use crate::auth::Authenticator;
 use crate::domain::group::Group;
 use crate::services::Services;
+use crate::stored_log_handlers::StoredLogHandlers;
 
 /// What the resources work with.
 #[derive(Clone)]
 pub struct Api {
     pub services: Arc<Services>,
     pub authenticator: Arc<Authenticator>,
+    pub log_handlers: Arc<StoredLogHandlers>,
     pub config: crate::config::SharedConfig,
 }
 
 const SERVICES: Area = Area { group: Group::Webservice, allow: "GET, POST, HEAD, OPTIONS" };
 const SERVICE: Area = Area { group: Group::Webservice, allow: "GET, PUT, PATCH, DELETE, HEAD, OPTIONS" };
 const USER_JOBS: Area = Area { group: Group::Webservice, allow: "GET, POST, HEAD, OPTIONS" };
-const USER_JOB: Area = Area { group: Group::Webservice, allow: "GET, DELETE, HEAD, OPTIONS" };
-const LOGS: Area = Area { group: Group::Logging, allow: "GET, POST, HEAD, OPTIONS" };
+const LOG_HANDLERS: Area = Area { group: Group::Logging, allow: "GET, POST, HEAD, OPTIONS" };
 const LOG_HANDLER: Area = Area { group: Group::Logging, allow: "GET, PUT, PATCH, DELETE, HEAD, OPTIONS" };
 const LOG_TEST: Area = Area { group: Group::Logging, allow: "GET, HEAD, OPTIONS" };
+const USER_JOB: Area = Area { group: Group::Webservice, allow: "GET, DELETE, HEAD, OPTIONS" };
+const LOGS: Area = Area { group: Group::Logging, allow: "GET, POST, HEAD, OPTIONS" };
 const ROOT: &str = "GET, HEAD, OPTIONS";
 
 /// Every path, with and without a slash at its end.
@@ -57,12 +62,13 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
         .or(path!("api" / "logs").and(call()).map(roots::logs)).unify();
     let services = path!("api" / "services").and(with()).and(call()).then(services::collection)
         .or(path!("api" / "services" / ..).and(name()).and(end()).and(with()).and(call()).then(services::item)).unify();
+    let logs = path!("api" / "logs" / "handler").and(with()).and(call()).then(log_handlers::collection)
+        .or(path!("api" / "logs" / "handler" / ..).and(name()).and(end()).and(with()).and(call()).then(log_handlers::item)).unify()
+        .or(path!("api" / "logs" / "logtest").and(with()).and(call()).then(log_test::log_test)).unify();
     // Not served yet; who may not use them is told so all the same.
     let later = path!("api" / "userjobs" / String).and(with()).and(call()).then(|_, api, call| admission::nothing(api, call, USER_JOB))
         .or(path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))).unify()
-        .or(path!("api" / "logs" / "handler" / String).and(with()).and(call()).then(|_, api, call| admission::nothing(api, call, LOG_HANDLER))).unify()
-        .or(path!("api" / "logs" / "logtest").and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOG_TEST))).unify()
         .or(path!("api" / "logs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOGS))).unify();
     let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
-    open.or(services).unify().or(later).unify().or(unknown).unify().boxed()
+    open.or(services).unify().or(logs).unify().or(later).unify().or(unknown).unify().boxed()
 }

@@ -28,6 +28,10 @@ impl Reply {
         Self::new(StatusCode::NO_CONTENT, None, String::new())
     }
 
+    pub fn ok_without_content() -> Self {
+        Self::new(StatusCode::OK, None, String::new())
+    }
+
     /// The empty page that health checks have always got.
     pub fn empty_page() -> Self {
         Self::new(StatusCode::OK, Some("text/html; charset=utf-8"), String::new())

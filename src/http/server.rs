@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service;
+use tracing::Instrument;
 use warp::filters::BoxedFilter;
 
 use super::call::Peer;
@@ -22,6 +23,8 @@ const FAREWELL: Duration = Duration::from_secs(8);
 const HEADER_TIME: Duration = Duration::from_secs(15);
 /// Between attempts to accept when the process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// No name is longer.
+const LONGEST_LOGGED_NAME: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -101,14 +104,26 @@ async fn answer(
 ) -> Result<warp::reply::Response, std::convert::Infallible> {
     request.extensions_mut().insert(Peer(peer));
     let head_only = request.method() == http::Method::HEAD;
+    let span = request_span(&request);
     let mut service = warp::service(routes);
-    let answered = tokio::time::timeout(limits.request_timeout, service.call(request)).await;
+    let answered = tokio::time::timeout(limits.request_timeout, service.call(request).instrument(span)).await;
     let response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_) => warp::Reply::into_response(Reply::error(&ApiError::TooSlow, None)),
     };
     Ok(if head_only { without_body(response) } else { response })
+}
+
+/// Puts the request's `uuidcode` on every line that is logged for it. Of the gravest level, so that it is there
+/// whatever the handlers take.
+fn request_span(request: &Request<Incoming>) -> tracing::Span {
+    let span = tracing::error_span!("request", uuidcode = tracing::field::Empty);
+    if let Some(uuidcode) = request.headers().get("uuidcode") {
+        let text = String::from_utf8_lossy(uuidcode.as_bytes());
+        span.record("uuidcode", text.chars().take(LONGEST_LOGGED_NAME).collect::<String>());
+    }
+    span
 }
 
 fn without_body(response: warp::reply::Response) -> warp::reply::Response {

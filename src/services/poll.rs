@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tracing::Instrument;
 
 use super::judge::{End, Judgement};
 use super::stop::RemoveError;
@@ -71,11 +72,12 @@ impl Services {
     /// Begins the watches that a service needs, where they are missing. Does not wait for them.
     pub(super) fn watch_soon(self: &Arc<Self>, record: &ServiceRecord) {
         let (services, objects) = (self.clone(), record.objects.clone());
-        tokio::spawn(async move {
+        let watch = async move {
             if let Err(error) = services.cluster.watch(&objects, Deadline::after(WATCH_TIME)).await {
                 tracing::debug!(%error, "a service cannot be watched yet");
             }
-        });
+        };
+        tokio::spawn(watch.in_current_span());
     }
 
     /// The service is over, for good: the hub will send no DELETE. Its explanation is kept, its workload goes at once.
@@ -83,17 +85,17 @@ impl Services {
         let details = self.explain(&record, end).await;
         let (services, ended, kept) = (self.clone(), record.clone(), details.clone());
         // In one piece, also when the hub hangs up meanwhile.
-        let latch = tokio::spawn(async move {
+        let latch = async move {
             if services.store.latch_end(ended.sequence, &kept, Timestamp::now()).await? {
                 tracing::info!(
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,
                     reason = kept.error, "service ended by itself"
                 );
-                tokio::spawn(async move { services.delete_workload(ended).await });
+                tokio::spawn(async move { services.delete_workload(ended).await }.in_current_span());
             }
             Ok::<_, StoreError>(())
-        });
-        latch.await??;
+        };
+        tokio::spawn(latch.in_current_span()).await??;
         Ok(ServiceStatus { record, running: false, details: Some(details) })
     }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::arrivals::Arrival;
 use super::plan::{Plan, StartRequest};
 use super::{Services, StartError, name_of};
@@ -28,7 +30,7 @@ impl Services {
     /// is carried through or rolled back, never left half done.
     pub async fn start(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
         let services = self.clone();
-        let work = tokio::spawn(async move { services.start_or_roll_back(request).await });
+        let work = tokio::spawn(async move { services.start_or_roll_back(request).await }.in_current_span());
         tokio::time::timeout(ANSWER_TIME, work).await.map_err(|_| StartError::TooSlow)??
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tracing::Instrument;
 
 use super::{Name, Services, StopError, name_of};
 use crate::cluster::{ClusterError, Deadline, Deletion};
@@ -41,11 +42,12 @@ impl Services {
             return Err(StopError::NotFound);
         }
         let services = self.clone();
-        let work = tokio::spawn(async move {
+        let work = async move {
             for record in named {
                 services.finish_stop(&record, Deadline::after(STOP_TIME)).await;
             }
-        });
+        };
+        let work = tokio::spawn(work.in_current_span());
         let _ = tokio::time::timeout(STOP_TIME, work).await;
         Ok(())
     }
@@ -62,12 +64,13 @@ impl Services {
     /// The hub sends its DELETE once: while the database fails, the stop is kept in memory.
     fn begin_stops_later(self: &Arc<Self>, name: Name) {
         let services = self.clone();
-        tokio::spawn(async move {
+        let work = async move {
             // `recover` carries it out once it is written down.
             while services.begin_stops(&name).await.is_err() {
                 tokio::time::sleep(DATABASE_PAUSE).await;
             }
-        });
+        };
+        tokio::spawn(work.in_current_span());
     }
 
     /// Carries out a stop that was written down; what fails is tried again by `recover`.

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{Name, Services, name_of};
 use crate::cluster::Deadline;
@@ -31,7 +32,7 @@ impl Services {
         }
         if !over.is_empty() {
             let services = self.clone();
-            tokio::spawn(async move { services.stop_records(over).await });
+            tokio::spawn(async move { services.stop_records(over).await }.in_current_span());
         }
     }
 
@@ -46,7 +47,7 @@ impl Services {
             return;
         }
         let (services, newest) = (self.clone(), newest.sequence);
-        let work = tokio::spawn(async move { services.stop_older(&name, newest).await });
+        let work = tokio::spawn(async move { services.stop_older(&name, newest).await }.in_current_span());
         let _ = tokio::time::timeout(POLL_TIME, work).await;
     }
 

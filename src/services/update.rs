@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::plan::Planned;
 use super::{PollError, ServiceStatus, Services, UpdateError, name_of};
 use crate::cluster::Deadline;
@@ -21,7 +23,7 @@ impl Services {
     ) -> Result<ServiceStatus, UpdateError> {
         let record = self.store.newest_service(credential, server_name).await?.ok_or(UpdateError::NotFound)?;
         let services = self.clone();
-        tokio::spawn(async move { services.apply_update(record).await }).await??;
+        tokio::spawn(async move { services.apply_update(record).await }.in_current_span()).await??;
         self.poll(credential, server_name).await.map_err(|error| match error {
             PollError::NotFound => UpdateError::NotFound,
             PollError::Store(error) => UpdateError::Store(error),

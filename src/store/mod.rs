@@ -4,6 +4,7 @@
 //! leaves nothing open. Which of several processes wins is decided by the database, never by reading first.
 
 mod error;
+mod log_handlers;
 mod migrations;
 mod postgres;
 mod postgres_tls;
@@ -25,6 +26,7 @@ use diesel::{ExpressionMethods, QueryDsl, QueryResult};
 use rand::RngExt;
 
 pub use error::StoreError;
+pub use log_handlers::LogHandlerRow;
 pub use services::Inserted;
 pub use tokens::{Token, TokenAdded};
 pub use url::{DatabaseUrl, DatabaseUrlError};

@@ -48,5 +48,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    log_handlers (sequence) {
+        sequence -> BigInt,
+        handler -> Text,
+        configuration -> Text,
+    }
+}
+
 diesel::joinable!(tokens -> users (user_name));
 diesel::allow_tables_to_appear_in_same_query!(users, tokens, services);

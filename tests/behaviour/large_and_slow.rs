@@ -65,7 +65,8 @@ async fn a_body_of_a_gibibyte_is_cut_off_early_and_not_kept() {
         assert!(answer.contains("10485760"), "says the limit: {answer}");
     }
     let grown = resident().saturating_sub(before);
-    assert!(grown < 200 * MIB, "the process grew by {grown} bytes");
+    // Other tests may share the process: half of one body is what none of them needs.
+    assert!(grown < GIB / 2, "the process grew by {grown} bytes");
     app.list(JUPYTERHUB).await.assert(200, "[]");
     app.end().await;
 }

@@ -21,7 +21,8 @@ pub const SCENARIOS: &[(&str, Claims)] = &[
     ("stuck", stuck::CLAIMS),
     ("update_and_delete", update_and_delete::CLAIMS),
     (
-        "log handlers are not served yet",
+        // They are one process's: tests of them must not run beside others.
+        "tests/log_handlers",
         &["log.*", "authz.admin.GET./api/logs/handler/", "route.options.handler", "route.options.logtest"],
     ),
     ("userjobs are not served yet", &["uj.*", "startup.userjobs", "route.options.userjobs"]),

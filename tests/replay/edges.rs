@@ -43,9 +43,14 @@ async fn edges_of_json_http_and_sizes() {
     // Large, and too large for a Secret.
     let large = start_body("JupyterLab/Run", "e0000007").to_string();
     let filler = "x".repeat(3_000_209 - large.len() - r#","filler":"""#.len());
-    let large = large.replacen('{', &format!(r#"{{"filler":"{filler}","#), 1);
-    assert_eq!(records.record("edge.body.3mb").get("body_length").unwrap().to_text(), large.len().to_string());
-    assert_eq!(app.send_as(JUPYTERHUB, post("edge7", large)).await.status, 201);
+    assert_eq!(records.record("edge.body.3mb").get("body_length").unwrap().to_text(), "3000209");
+    let ignored = large.replacen('{', &format!(r#"{{"filler":"{filler}","#), 1);
+    assert_eq!(app.send_as(JUPYTERHUB, post("edge7", ignored)).await.status, 201);
+    // What is kept and told in every list has a bound of its own.
+    let options = r#""user_options":{"#;
+    let kept = large.replacen(options, &format!(r#"{options}"filler":"{filler}","#), 1);
+    let refused = app.send_as(JUPYTERHUB, post("edge6", kept)).await;
+    refused.assert(400, r#"{"user_options":["Ensure this field has no more than 262144 bytes."]}"#);
     records.record("edge.env.1mb");
     let mut large = start_body("JupyterLab/Run", "e0000008");
     large["env"]["FILLER"] = "x".repeat(1_100_000).into();

@@ -7,6 +7,8 @@ pub mod cluster;
 pub mod compare;
 pub mod folders;
 pub mod json;
+pub mod log_lines;
+pub mod receivers;
 pub mod records;
 pub mod wait;
 pub mod wire;

@@ -68,7 +68,8 @@ pub async fn follow<K, T>(
                 continue;
             }
         };
-        if is_failing {
+        // A new list that was only begun is no answer yet.
+        if is_failing && !matches!(event, Event::Init) {
             tracing::info!(kind = watched.kind, namespace = watched.namespace, "watch is back");
             is_failing = false;
         }

@@ -1,5 +1,6 @@
 //! One suite of what every database must do, on SQLite a test each, on PostgreSQL in turn on one server.
 
+mod log_handlers;
 mod postgres;
 mod postgres_server;
 mod postgres_tls;
@@ -79,6 +80,9 @@ conformance! {
     users::a_user_is_changed,
     users::a_token_finds_its_user,
     users::a_user_with_services_is_not_deleted,
+    log_handlers::a_new_database_has_the_stream_handler,
+    log_handlers::log_handlers_are_listed_as_they_were_added,
+    log_handlers::a_log_handler_is_replaced_only_as_it_was_read,
 }
 
 fn credential(name: &str) -> Credential {
