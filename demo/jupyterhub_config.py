@@ -49,7 +49,16 @@ c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}  # the progress page a
 
 # --- K8s Manager ------------------------------------------------------------------------------------------------------
 
-c.JupyterHub.spawner_class = backendspawner.EventBackendSpawner
+
+class Spawner(backendspawner.EventBackendSpawner):
+    """With events of its own: 0.4.0 keeps them in the class, where all users share them and a stray one breaks the API."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.events, self.latest_events = {}, []
+
+
+c.JupyterHub.spawner_class = Spawner
 
 
 def server_name(spawner):

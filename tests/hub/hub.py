@@ -77,7 +77,9 @@ class Hub:
 
     def server(self, user, server):
         """The hub's view of a server that it takes as active, else None."""
-        return self.api("GET", f"/users/{user}").json()["servers"].get(server)
+        answer = self.api("GET", f"/users/{user}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["servers"].get(server)
 
     def stop_server(self, user, server):
         answer = self.api("DELETE", server_path(user, server))
