@@ -95,6 +95,8 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), PersistError> {
 pub async fn keep(storage: Storage, data_dir: PathBuf, mut stop: watch::Receiver<bool>) {
     let mut written = 0;
     loop {
+        // Asked before writing: what changes while the end comes is written, too.
+        let is_last = *stop.borrow_and_update();
         let Ok((_, mut changes)) = storage.changes_since(storage.revision()) else { return };
         if storage.revision() > written {
             let (storage, data_dir) = (storage.clone(), data_dir.clone());
@@ -107,7 +109,7 @@ pub async fn keep(storage: Storage, data_dir: PathBuf, mut stop: watch::Receiver
                 Err(error) => tracing::error!(%error, "failed to keep the cluster's objects"),
             }
         }
-        if *stop.borrow() {
+        if is_last {
             return;
         }
         if storage.revision() == written {
