@@ -111,3 +111,12 @@ async fn a_pod_of_another_node_is_left_alone() {
     let other = node.until("other", |_| true).await;
     assert_eq!(other["status"], json!({"phase": "Pending"}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_huge_termination_message_the_beginning_is_told() {
+    let node = TestNode::start().await;
+    let text = "printf begun > /dev/termination-log; truncate -s 64G /dev/termination-log; exit 1";
+    let (_, state, _) = node.run(script("p", text)).await;
+    let message = state["terminated"]["message"].as_str().unwrap();
+    assert!(message.starts_with("begun") && message.len() == 4096, "{}", message.len());
+}
