@@ -13,11 +13,11 @@ use super::identity::{Identity, identity};
 use super::launcher::{Launch, LaunchError};
 use super::logs::Log;
 use super::lookup::View;
-use super::mounts::{Mounts, mounts};
+use super::mounts::{Mounts, OwnFile, mounts};
 use super::pod::PodWorker;
 use super::rootfs::{self, normal};
 use super::running::Running;
-use super::sandbox::{Mount, Sandbox, Source};
+use super::sandbox::Sandbox;
 use super::subpath::Owner;
 use super::volumes::Volume;
 use crate::events::EventText;
@@ -150,14 +150,15 @@ impl PodWorker {
 
     /// Everything that touches the disk. Blocks.
     fn prepare(&self, plan: &Plan) -> Result<Launch, StartError> {
-        let Mounts { mut mounts, descriptors, make_working_dir } =
-            mounts(&plan.container, &plan.volumes, &plan.environment, &plan.working_dir, plan.owner)
-                .map_err(|error| StartError::create(&error))?;
         let message_path = plan.container["terminationMessagePath"].as_str().unwrap_or("/dev/termination-log");
-        if let Some(target) = normal(message_path) {
+        let message_path = normal(message_path).filter(|it| it != Path::new("/"));
+        if message_path.is_some() {
             message_file(&plan.message_file, plan.owner).map_err(|error| StartError::create(&error))?;
-            mounts.push(Mount { source: Source::Path(plan.message_file.clone()), target, read_only: false });
         }
+        let message = message_path.as_deref().map(|target| OwnFile { path: &plan.message_file, target });
+        let Mounts { mounts, descriptors, make_working_dir } =
+            mounts(&plan.container, &plan.volumes, &plan.environment, &plan.working_dir, message, plan.owner)
+                .map_err(|error| StartError::create(&error))?;
         temporary_folder(&plan.temporary).map_err(|error| StartError::create(&error))?;
         let targets: Vec<PathBuf> = mounts.iter().map(|it| it.target.clone()).collect();
         let root = rootfs::root(Path::new("/"), &self.node.config.host_paths, &targets)
