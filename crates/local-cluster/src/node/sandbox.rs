@@ -32,6 +32,11 @@ const LOADER: [&str; 16] = [
     "TZDIR",
 ];
 
+/// What root may write to in /proc without any capability. bubblewrap covers some of it, and only where the folder
+/// itself looks writable, which /proc/sys never does.
+const KERNEL_SETTINGS: [&str; 7] =
+    ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi"];
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     Path(PathBuf),
@@ -88,6 +93,11 @@ impl Sandbox<'_> {
             to.all(["--gid", &self.identity.gid.to_string()]);
         }
         to.all(["--proc", "/proc", "--dev", "/dev"]);
+        if self.privileged {
+            for path in KERNEL_SETTINGS {
+                to.all(["--ro-bind-try", path, path]);
+            }
+        }
         for folder in ["/dev/shm", "/var/tmp"] {
             to.all(["--perms", "1777", "--tmpfs", folder]);
         }
