@@ -15,6 +15,7 @@ use super::logs::Log;
 use super::lookup::View;
 use super::mounts::{Mounts, OwnFile, mounts};
 use super::pod::PodWorker;
+use super::removal::remove_tree;
 use super::rootfs::{self, normal};
 use super::running::Running;
 use super::sandbox::Sandbox;
@@ -52,6 +53,8 @@ struct Plan {
     hostname: String,
     message_file: PathBuf,
     temporary: PathBuf,
+    /// Files of the run before: it has ended and been reported.
+    stale: Vec<PathBuf>,
     owner: Owner,
 }
 
@@ -131,9 +134,20 @@ impl PodWorker {
             identity,
             working_dir,
             hostname: pod["spec"]["hostname"].as_str().unwrap_or(&self.name).chars().take(63).collect(),
-            message_file: self.folder.join(format!("termination-{index}-{attempt}")),
-            temporary: self.folder.join(format!("tmp-{index}-{attempt}")),
+            message_file: self.message_file(index, attempt),
+            temporary: self.temporary(index, attempt),
+            stale: attempt
+                .checked_sub(1)
+                .map_or_else(Vec::new, |before| vec![self.message_file(index, before), self.temporary(index, before)]),
         })
+    }
+
+    fn message_file(&self, index: usize, attempt: u32) -> PathBuf {
+        self.folder.join(format!("termination-{index}-{attempt}"))
+    }
+
+    fn temporary(&self, index: usize, attempt: u32) -> PathBuf {
+        self.folder.join(format!("tmp-{index}-{attempt}"))
     }
 
     fn tell_skipped(&self, environment: &Environment) {
@@ -150,6 +164,11 @@ impl PodWorker {
 
     /// Everything that touches the disk. Blocks.
     fn prepare(&self, plan: &Plan) -> Result<Launch, StartError> {
+        for path in &plan.stale {
+            if let Err(error) = remove_tree(path) {
+                tracing::warn!(error = %error, "failed to remove the files of a container's last run");
+            }
+        }
         let message_path = plan.container["terminationMessagePath"].as_str().unwrap_or("/dev/termination-log");
         let message_path = normal(message_path).filter(|it| it != Path::new("/"));
         if message_path.is_some() {
