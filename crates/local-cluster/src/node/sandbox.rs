@@ -32,6 +32,11 @@ const LOADER: [&str; 16] = [
     "TZDIR",
 ];
 
+/// bubblewrap's own limit, for options and command together.
+const MOST_WORDS: usize = 9000;
+/// The words of its command line that the launcher adds.
+const WORDS_OF_LAUNCHER: usize = 10;
+
 /// What root may write to in /proc without any capability. bubblewrap covers some of it, and only where the folder
 /// itself looks writable, which /proc/sys never does.
 const KERNEL_SETTINGS: [&str; 7] =
@@ -141,6 +146,11 @@ impl Sandbox<'_> {
         to.list.extend(command.iter().map(OsString::from));
         to.list
     }
+}
+
+/// Whether bubblewrap takes so many words.
+pub fn fits(arguments: &[OsString], command: &[OsString]) -> bool {
+    arguments.len() + command.len() + WORDS_OF_LAUNCHER <= MOST_WORDS
 }
 
 /// `setpriv` for good: user, groups and every capability, with no way back.

@@ -18,7 +18,7 @@ use super::pod::PodWorker;
 use super::removal::remove_tree;
 use super::rootfs::{self, normal};
 use super::running::Running;
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, fits};
 use super::subpath::Owner;
 use super::volumes::Volume;
 use crate::events::EventText;
@@ -204,6 +204,15 @@ impl PodWorker {
             command: sandbox.command(self.node.launcher.programs(), &plan.command),
             descriptors: Arc::new(descriptors),
         };
+        if !fits(&launch.arguments, &launch.command) {
+            return Err(StartError::config(&format!(
+                "the container is too large for this node: its {} environment variables, {} mounts and the {} words of \
+                 its command are more than bubblewrap takes (about 2,900 variables)",
+                plan.environment.variables.len(),
+                mounts.len(),
+                plan.command.len(),
+            )));
+        }
         found.map(|()| launch).map_err(|error| StartError::Run(error.to_string()))
     }
 }
