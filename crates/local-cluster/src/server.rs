@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::error::ApiError;
@@ -24,6 +24,13 @@ use crate::api::{Api, router};
 const MAX_BODY: usize = 3 * 1024 * 1024;
 /// What is read of a body that is too large, so that its sender gets to hear so.
 const MAX_DRAINED: usize = 64 * 1024 * 1024;
+
+/// Further ones wait to be accepted, so that others of this process's descriptors stay free.
+const MAX_CONNECTIONS: usize = 4096;
+/// For a request's head, and for the time between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// What keeps a connection from being accepted, such as a lack of descriptors, does not pass at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a connection ends before its client closes it.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +47,7 @@ pub async fn serve(
 ) {
     let Ok(address) = listener.local_addr() else { return };
     let mut listener = Some(listener);
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         if *stop.borrow() {
             return;
@@ -64,15 +72,32 @@ pub async fn serve(
             },
         };
         tokio::select! {
-            accepted = open.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    tokio::spawn(connection(api.clone(), stream, tls.clone(), down.clone(), stop.clone()));
+            (place, accepted) = accept(&places, open) => match accepted {
+                Ok((stream, _)) => {
+                    let served = connection(api.clone(), stream, tls.clone(), down.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        served.await;
+                        drop(place);
+                    });
                 }
-            }
+                Err(error) => {
+                    tracing::warn!(%error, "failed to accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
             _ = down.changed() => {}
             _ = stop.changed() => {}
         }
     }
+}
+
+/// Waits for a place first; it is never closed, so there always is one in the end.
+async fn accept(
+    places: &Arc<Semaphore>,
+    listener: &TcpListener,
+) -> (Option<OwnedSemaphorePermit>, std::io::Result<(TcpStream, SocketAddr)>) {
+    let place = places.clone().acquire_owned().await.ok();
+    (place, listener.accept().await)
 }
 
 /// Binds with SO_REUSEADDR, so that the port can be had again while old connections fade.
@@ -116,7 +141,7 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(api: A
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(600))
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(256 * 1024)
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -160,4 +185,28 @@ async fn read_body(mut body: Incoming) -> Result<Bytes, ApiError> {
         return Err(ApiError::too_large());
     }
     Ok(read.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_beyond_the_limit_waits_until_another_has_ended() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let places = Arc::new(Semaphore::new(1));
+        let address = listener.local_addr().unwrap();
+        let _clients = (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+        let (first, accepted) = accept(&places, &listener).await;
+        accepted.unwrap();
+        let mut second = Box::pin(accept(&places, &listener));
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        let (place, accepted) = second.await;
+        accepted.unwrap();
+        assert!(place.is_some());
+    }
 }

@@ -107,9 +107,14 @@ impl Inside {
 }
 
 async fn finished(mut child: Child, output: impl AsyncRead + Unpin) -> std::io::Result<(Option<i32>, String)> {
-    let mut said = Vec::new();
-    let mut output = output.take(OUTPUT_BYTES);
-    let (read, status) = tokio::join!(output.read_to_end(&mut said), child.wait());
-    read?;
-    Ok((status?.code(), String::from_utf8_lossy(&said).into_owned()))
+    let read = async {
+        let mut said = Vec::new();
+        let mut output = output.take(OUTPUT_BYTES);
+        output.read_to_end(&mut said).await?;
+        // A command must not wait for somebody to read the rest.
+        tokio::io::copy(&mut output.into_inner(), &mut tokio::io::sink()).await?;
+        std::io::Result::Ok(said)
+    };
+    let (said, status) = tokio::join!(read, child.wait());
+    Ok((status?.code(), String::from_utf8_lossy(&said?).into_owned()))
 }

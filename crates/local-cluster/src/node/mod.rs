@@ -23,6 +23,7 @@ mod pod_logs;
 mod probes;
 mod quantity;
 mod records;
+mod removal;
 mod reporting;
 mod rootfs;
 mod running;

@@ -12,7 +12,7 @@ use super::environment::Environment;
 use super::expansion::expand;
 use super::rootfs::normal;
 use super::sandbox::{Mount, Source};
-use super::subpath::{self, Owner, SubPathError};
+use super::subpath::{self, Links, Owner, SubPathError};
 use super::volumes::Volume;
 
 /// Descriptors that a sandbox inherits have this number or a higher one.
@@ -26,7 +26,7 @@ pub enum MountError {
     NoVolume(String),
     #[error("failed to prepare subPath \"{path}\" of volume \"{volume}\": {source}")]
     SubPath { path: String, volume: String, source: SubPathError },
-    #[error("failed to make the mount point {} inside volume \"{volume}\": {source}", target.display())]
+    #[error("failed to prepare the mount point {} inside volume \"{volume}\": {source}", target.display())]
     Point { target: PathBuf, volume: String, source: SubPathError },
 }
 
@@ -50,12 +50,20 @@ struct Place<'a> {
     fixed: bool,
 }
 
+/// A container's own files that are mounted beside its volumes.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnFile<'a> {
+    pub path: &'a Path,
+    pub target: &'a Path,
+}
+
 /// The mounts of a container. `owner` gets the folders that have to be made in volumes.
 pub fn mounts(
     container: &Value,
     volumes: &BTreeMap<String, Volume>,
     environment: &Environment,
     working_dir: &Path,
+    message: Option<OwnFile<'_>>,
     owner: Owner,
 ) -> Result<Mounts, MountError> {
     let mut result = Mounts::default();
@@ -63,14 +71,25 @@ pub fn mounts(
     for entry in container["volumeMounts"].as_array().into_iter().flatten() {
         places.push(place(entry, volumes, environment, owner, &mut result.descriptors)?);
     }
+    places.extend(message.map(|it| Place {
+        target: it.target.to_owned(),
+        volume: "",
+        path: it.path.to_owned(),
+        source: Source::Path(it.path.to_owned()),
+        read_only: false,
+        fixed: true,
+    }));
     places.sort_by_key(|it| it.target.components().count());
     for (index, inner) in places.iter().enumerate() {
         make_point(&places[..index], &inner.target, inner.path.is_dir(), owner)?;
     }
+    let covers = |it: &Place<'_>| working_dir.starts_with(&it.target);
     // A runtime makes a working folder that is missing.
-    result.make_working_dir = !places.iter().any(|it| working_dir.starts_with(&it.target));
-    if !result.make_working_dir {
-        make_point(&places, working_dir, true, owner)?;
+    result.make_working_dir = !places.iter().any(covers);
+    // It is entered inside the sandbox, where links lead to nothing but the container's own.
+    if let Some((outer, inside)) = covering(&places, working_dir).filter(|(it, _)| !it.read_only && !it.fixed) {
+        let made = subpath::make_mount_point(&outer.path, inside, true, owner, Links::Inside);
+        made.map_err(|source| point_error(outer, working_dir, source))?;
     }
     let mount = |it: Place| Mount { source: it.source, target: it.target, read_only: it.read_only };
     result.mounts = places.into_iter().map(mount).collect();
@@ -108,16 +127,26 @@ fn place<'a>(
     Ok(Place { target, volume: name, path, source, read_only, fixed: volume.fixed })
 }
 
-/// Makes a mount point where it lies inside a volume that is mounted too; bubblewrap makes the others.
+/// Makes a mount point where it lies inside a volume that is mounted too; bubblewrap makes the others. It would follow
+/// the links of the volume's user on the host, so there must be none.
 fn make_point(outer: &[Place<'_>], target: &Path, folder: bool, owner: Owner) -> Result<(), MountError> {
-    let covering = outer.iter().rev().find(|it| target.starts_with(&it.target) && it.target != target);
-    let Some(outer) = covering.filter(|it| !it.read_only && !it.fixed) else { return Ok(()) };
-    let inside = target.strip_prefix(&outer.target).unwrap_or(target);
-    subpath::make_mount_point(&outer.path, inside, folder, owner).map_err(|source| MountError::Point {
-        target: target.to_owned(),
-        volume: outer.volume.to_owned(),
-        source,
-    })
+    let Some((outer, inside)) = covering(outer, target) else { return Ok(()) };
+    let done = if outer.read_only || outer.fixed {
+        subpath::check_mount_point(&outer.path, inside)
+    } else {
+        subpath::make_mount_point(&outer.path, inside, folder, owner, Links::Refused)
+    };
+    done.map_err(|source| point_error(outer, target, source))
+}
+
+/// The innermost mount that a path lies in, and the path inside it.
+fn covering<'a, 'b, 'c>(places: &'a [Place<'b>], path: &'c Path) -> Option<(&'a Place<'b>, &'c Path)> {
+    let inside = |it: &'a Place<'b>| Some((it, path.strip_prefix(&it.target).ok().filter(|_| it.target != path)?));
+    places.iter().rev().find_map(inside)
+}
+
+fn point_error(outer: &Place<'_>, target: &Path, source: SubPathError) -> MountError {
+    MountError::Point { target: target.to_owned(), volume: outer.volume.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -138,7 +167,7 @@ mod tests {
         std::fs::write(base.path().join("config/file"), "x").unwrap();
         let environment = Environment { variables: vec![("USER".into(), "ann".into())], skipped: vec![] };
         let container = json!({"volumeMounts": mounts_of});
-        let result = mounts(&container, &volumes, &environment, Path::new(working_dir), None);
+        let result = mounts(&container, &volumes, &environment, Path::new(working_dir), None, None);
         (base, result)
     }
 

@@ -15,6 +15,7 @@ use super::container::{Supervisor, changed_or_stopped, stopped};
 use super::identity::identity;
 use super::logs::Log;
 use super::records::{Record, Role, State};
+use super::removal;
 use super::reporting::{field_path, report};
 use super::running::seconds;
 use super::status::{self, PodView};
@@ -327,10 +328,8 @@ impl PodWorker {
 
     async fn clean_up(&self) {
         for folder in [self.folder.clone(), self.log_folder()] {
-            match tokio::fs::remove_dir_all(&folder).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => tracing::warn!(error = %error, pod = %self.full_name(), "failed to remove a pod's files"),
+            if let Err(error) = removal::remove(folder).await {
+                tracing::warn!(error = %error, pod = %self.full_name(), "failed to remove a pod's files");
             }
         }
     }

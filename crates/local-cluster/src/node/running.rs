@@ -1,12 +1,13 @@
 //! A container that runs: its processes, its log, its end.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,7 +19,7 @@ use super::probes;
 use super::signals::{MainProcess, Namespace};
 
 /// A kubelet's limits for the termination message, and for the end of the log in its place.
-const MESSAGE_BYTES: usize = 4096;
+const MESSAGE_BYTES: u64 = 4096;
 const FALLBACK_BYTES: usize = 2048;
 const FALLBACK_LINES: usize = 80;
 /// Hooks over HTTP have no limit of their own.
@@ -105,8 +106,7 @@ impl Running {
                 return End { exit_code, message: None, not_executed };
             }
         }
-        let mut message = tokio::fs::read(&self.message_file).await.unwrap_or_default();
-        message.truncate(MESSAGE_BYTES);
+        let message = first_bytes(&self.message_file, MESSAGE_BYTES).await.unwrap_or_default();
         let mut message = String::from_utf8_lossy(&message).into_owned();
         let fallback = container["terminationMessagePolicy"] == "FallbackToLogsOnError";
         if message.is_empty() && fallback && exit_code != 0 {
@@ -114,6 +114,13 @@ impl Running {
         }
         End { exit_code, message: (!message.is_empty()).then_some(message), not_executed: None }
     }
+}
+
+/// The beginning of a file that its writer may have made as large as the disk.
+async fn first_bytes(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    tokio::fs::File::open(path).await?.take(limit).read_to_end(&mut bytes).await?;
+    Ok(bytes)
 }
 
 /// What bubblewrap or `setpriv` say when they cannot execute the command, as a container runtime says it.

@@ -32,6 +32,16 @@ const LOADER: [&str; 16] = [
     "TZDIR",
 ];
 
+/// bubblewrap's own limit, for options and command together.
+const MOST_WORDS: usize = 9000;
+/// The words of its command line that the launcher adds.
+const WORDS_OF_LAUNCHER: usize = 10;
+
+/// What root may write to in /proc without any capability. bubblewrap covers some of it, and only where the folder
+/// itself looks writable, which /proc/sys never does.
+const KERNEL_SETTINGS: [&str; 7] =
+    ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi"];
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     Path(PathBuf),
@@ -88,6 +98,11 @@ impl Sandbox<'_> {
             to.all(["--gid", &self.identity.gid.to_string()]);
         }
         to.all(["--proc", "/proc", "--dev", "/dev"]);
+        if self.privileged {
+            for path in KERNEL_SETTINGS {
+                to.all(["--ro-bind-try", path, path]);
+            }
+        }
         for folder in ["/dev/shm", "/var/tmp"] {
             to.all(["--perms", "1777", "--tmpfs", folder]);
         }
@@ -131,6 +146,11 @@ impl Sandbox<'_> {
         to.list.extend(command.iter().map(OsString::from));
         to.list
     }
+}
+
+/// Whether bubblewrap takes so many words.
+pub fn fits(arguments: &[OsString], command: &[OsString]) -> bool {
+    arguments.len() + command.len() + WORDS_OF_LAUNCHER <= MOST_WORDS
 }
 
 /// `setpriv` for good: user, groups and every capability, with no way back.

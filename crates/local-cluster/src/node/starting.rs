@@ -13,11 +13,12 @@ use super::identity::{Identity, identity};
 use super::launcher::{Launch, LaunchError};
 use super::logs::Log;
 use super::lookup::View;
-use super::mounts::{Mounts, mounts};
+use super::mounts::{Mounts, OwnFile, mounts};
 use super::pod::PodWorker;
+use super::removal::remove_tree;
 use super::rootfs::{self, normal};
 use super::running::Running;
-use super::sandbox::{Mount, Sandbox, Source};
+use super::sandbox::{Sandbox, fits};
 use super::subpath::Owner;
 use super::volumes::Volume;
 use crate::events::EventText;
@@ -52,6 +53,8 @@ struct Plan {
     hostname: String,
     message_file: PathBuf,
     temporary: PathBuf,
+    /// Files of the run before: it has ended and been reported.
+    stale: Vec<PathBuf>,
     owner: Owner,
 }
 
@@ -131,9 +134,20 @@ impl PodWorker {
             identity,
             working_dir,
             hostname: pod["spec"]["hostname"].as_str().unwrap_or(&self.name).chars().take(63).collect(),
-            message_file: self.folder.join(format!("termination-{index}-{attempt}")),
-            temporary: self.folder.join(format!("tmp-{index}-{attempt}")),
+            message_file: self.message_file(index, attempt),
+            temporary: self.temporary(index, attempt),
+            stale: attempt
+                .checked_sub(1)
+                .map_or_else(Vec::new, |before| vec![self.message_file(index, before), self.temporary(index, before)]),
         })
+    }
+
+    fn message_file(&self, index: usize, attempt: u32) -> PathBuf {
+        self.folder.join(format!("termination-{index}-{attempt}"))
+    }
+
+    fn temporary(&self, index: usize, attempt: u32) -> PathBuf {
+        self.folder.join(format!("tmp-{index}-{attempt}"))
     }
 
     fn tell_skipped(&self, environment: &Environment) {
@@ -150,14 +164,20 @@ impl PodWorker {
 
     /// Everything that touches the disk. Blocks.
     fn prepare(&self, plan: &Plan) -> Result<Launch, StartError> {
-        let Mounts { mut mounts, descriptors, make_working_dir } =
-            mounts(&plan.container, &plan.volumes, &plan.environment, &plan.working_dir, plan.owner)
-                .map_err(|error| StartError::create(&error))?;
-        let message_path = plan.container["terminationMessagePath"].as_str().unwrap_or("/dev/termination-log");
-        if let Some(target) = normal(message_path) {
-            message_file(&plan.message_file, plan.owner).map_err(|error| StartError::create(&error))?;
-            mounts.push(Mount { source: Source::Path(plan.message_file.clone()), target, read_only: false });
+        for path in &plan.stale {
+            if let Err(error) = remove_tree(path) {
+                tracing::warn!(error = %error, "failed to remove the files of a container's last run");
+            }
         }
+        let message_path = plan.container["terminationMessagePath"].as_str().unwrap_or("/dev/termination-log");
+        let message_path = normal(message_path).filter(|it| it != Path::new("/"));
+        if message_path.is_some() {
+            message_file(&plan.message_file, plan.owner).map_err(|error| StartError::create(&error))?;
+        }
+        let message = message_path.as_deref().map(|target| OwnFile { path: &plan.message_file, target });
+        let Mounts { mounts, descriptors, make_working_dir } =
+            mounts(&plan.container, &plan.volumes, &plan.environment, &plan.working_dir, message, plan.owner)
+                .map_err(|error| StartError::create(&error))?;
         temporary_folder(&plan.temporary).map_err(|error| StartError::create(&error))?;
         let targets: Vec<PathBuf> = mounts.iter().map(|it| it.target.clone()).collect();
         let root = rootfs::root(Path::new("/"), &self.node.config.host_paths, &targets)
@@ -184,6 +204,15 @@ impl PodWorker {
             command: sandbox.command(self.node.launcher.programs(), &plan.command),
             descriptors: Arc::new(descriptors),
         };
+        if !fits(&launch.arguments, &launch.command) {
+            return Err(StartError::config(&format!(
+                "the container is too large for this node: its {} environment variables, {} mounts and the {} words of \
+                 its command are more than bubblewrap takes (about 2,900 variables)",
+                plan.environment.variables.len(),
+                mounts.len(),
+                plan.command.len(),
+            )));
+        }
         found.map(|()| launch).map_err(|error| StartError::Run(error.to_string()))
     }
 }

@@ -19,10 +19,21 @@ pub enum SubPathError {
     Form,
     #[error("leads out of the volume")]
     Escapes,
+    #[error("a symlink is in the way")]
+    Link,
     #[error("not found in the volume")]
     NotFound,
     #[error("failed to open: {0}")]
     Open(#[from] Errno),
+}
+
+/// What symlinks may do on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Lead to other places in the volume.
+    Inside,
+    /// Nothing: whoever uses the path later, by its name, would follow them somewhere else.
+    Refused,
 }
 
 /// Opens `path` below `volume`; folders that are missing are made when `owner_of_new` says whose they are to be.
@@ -33,25 +44,37 @@ pub fn open(volume: &Path, path: &str, owner_of_new: Option<Owner>) -> Result<Ow
     }
     let root = rustix::fs::open(volume, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let relative = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    match (beneath(&root, relative), owner_of_new) {
+    match (beneath(&root, relative, Links::Inside), owner_of_new) {
         (Err(SubPathError::NotFound), Some(owner)) => {
-            make_folders(&root, relative, owner)?;
-            beneath(&root, relative)
+            make_folders(&root, relative, owner, Links::Inside)?;
+            beneath(&root, relative, Links::Inside)
         }
         (result, _) => result,
     }
 }
 
-/// Makes the mount point for something mounted inside a volume: a folder, or an empty file. What exists stays.
-pub fn make_mount_point(volume: &Path, path: &Path, folder: bool, owner: Owner) -> Result<(), SubPathError> {
+/// Checks that a mount point is there, with no link on the way to it.
+pub fn check_mount_point(volume: &Path, path: &Path) -> Result<(), SubPathError> {
     let root = rustix::fs::open(volume, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    match beneath(&root, path) {
-        Err(SubPathError::NotFound) if folder => make_folders(&root, path, owner),
+    beneath(root, path, Links::Refused).map(drop)
+}
+
+/// Makes the mount point for something mounted inside a volume: a folder, or an empty file. What exists stays.
+pub fn make_mount_point(
+    volume: &Path,
+    path: &Path,
+    folder: bool,
+    owner: Owner,
+    links: Links,
+) -> Result<(), SubPathError> {
+    let root = rustix::fs::open(volume, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    match beneath(&root, path, links) {
+        Err(SubPathError::NotFound) if folder => make_folders(&root, path, owner, links),
         Err(SubPathError::NotFound) => {
             let parent = path.parent().unwrap_or(Path::new(""));
-            make_folders(&root, parent, owner)?;
+            make_folders(&root, parent, owner, links)?;
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            let inside = beneath(&root, parent)?;
+            let inside = beneath(&root, parent, links)?;
             let name = path.file_name().ok_or(SubPathError::Form)?;
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             drop(rustix::fs::openat(&inside, name, flags, Mode::from_raw_mode(0o644))?);
@@ -62,18 +85,22 @@ pub fn make_mount_point(volume: &Path, path: &Path, folder: bool, owner: Owner) 
     }
 }
 
-fn beneath(root: impl AsFd, path: &Path) -> Result<OwnedFd, SubPathError> {
+fn beneath(root: impl AsFd, path: &Path, links: Links) -> Result<OwnedFd, SubPathError> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let resolve = match links {
+        Links::Inside => ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+        Links::Refused => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+    };
     rustix::fs::openat2(root, path, flags, Mode::empty(), resolve).map_err(|error| match error {
+        Errno::LOOP if links == Links::Refused => SubPathError::Link,
         Errno::XDEV | Errno::LOOP => SubPathError::Escapes,
         Errno::NOENT => SubPathError::NotFound,
         other => SubPathError::Open(other),
     })
 }
 
-fn make_folders(root: impl AsFd, path: &Path, owner: Owner) -> Result<(), SubPathError> {
-    let mut inside = beneath(&root, Path::new("."))?;
+fn make_folders(root: impl AsFd, path: &Path, owner: Owner, links: Links) -> Result<(), SubPathError> {
+    let mut inside = beneath(&root, Path::new("."), links)?;
     let mut done = std::path::PathBuf::new();
     for part in path.components() {
         let Component::Normal(name) = part else { continue };
@@ -83,7 +110,7 @@ fn make_folders(root: impl AsFd, path: &Path, owner: Owner) -> Result<(), SubPat
             Err(error) => return Err(error.into()),
         }
         done.push(name);
-        inside = beneath(&root, &done)?;
+        inside = beneath(&root, &done, links)?;
     }
     Ok(())
 }
@@ -134,12 +161,23 @@ mod tests {
         std::fs::create_dir(&volume).unwrap();
         std::fs::create_dir(base.path().join("outer")).unwrap();
         symlink("../outer", volume.join("up")).unwrap();
-        make_mount_point(&volume, Path::new("a/b"), true, None).unwrap();
-        make_mount_point(&volume, Path::new("a/file"), false, None).unwrap();
-        make_mount_point(&volume, Path::new("a/file"), false, None).unwrap();
-        assert!(volume.join("a/b").is_dir() && volume.join("a/file").is_file());
-        assert!(make_mount_point(&volume, Path::new("up/x"), true, None).is_err());
-        assert!(make_mount_point(&volume, Path::new("up/x"), false, None).is_err());
+        symlink("a", volume.join("within")).unwrap();
+        symlink("../outer/new", volume.join("file")).unwrap();
+        let make = |path: &str, folder, links| make_mount_point(&volume, Path::new(path), folder, None, links);
+        make("a/b", true, Links::Refused).unwrap();
+        make("a/file", false, Links::Refused).unwrap();
+        make("a/file", false, Links::Refused).unwrap();
+        make("within/c", true, Links::Inside).unwrap();
+        assert!(volume.join("a/b").is_dir() && volume.join("a/file").is_file() && volume.join("a/c").is_dir());
+        for (path, folder) in [("up/x", true), ("up/x", false), ("file", false)] {
+            make(path, folder, Links::Inside).unwrap_err();
+            assert!(matches!(make(path, folder, Links::Refused), Err(SubPathError::Link)), "{path}");
+        }
+        let check = |path: &str| check_mount_point(&volume, Path::new(path));
+        check("a/file").unwrap();
+        assert!(matches!(check("within/c"), Err(SubPathError::Link)));
+        assert!(matches!(check("file"), Err(SubPathError::Link)));
+        assert!(matches!(check("gone"), Err(SubPathError::NotFound)));
         assert_eq!(std::fs::read_dir(base.path().join("outer")).unwrap().count(), 0);
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::Shared;
 use super::pod::{PodWorker, Stop, StopKind};
+use super::removal;
 use super::volumes::release_claim;
 use crate::storage::{Change, ChangeKind, Resource};
 
@@ -25,7 +26,7 @@ pub async fn clean_up(shared: &Arc<Shared>) {
             if entry.file_name().to_str().is_some_and(|it| known.contains(it)) {
                 continue;
             }
-            if let Err(error) = tokio::fs::remove_dir_all(entry.path()).await {
+            if let Err(error) = removal::remove(entry.path()).await {
                 tracing::warn!(error = %error, "failed to remove the files of a pod that is gone");
             }
         }

@@ -111,3 +111,36 @@ async fn a_pod_of_another_node_is_left_alone() {
     let other = node.until("other", |_| true).await;
     assert_eq!(other["status"], json!({"phase": "Pending"}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_huge_termination_message_the_beginning_is_told() {
+    let node = TestNode::start().await;
+    let text = "printf begun > /dev/termination-log; truncate -s 64G /dev/termination-log; exit 1";
+    let (_, state, _) = node.run(script("p", text)).await;
+    let message = state["terminated"]["message"].as_str().unwrap();
+    assert!(message.starts_with("begun") && message.len() == 4096, "{}", message.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_variables_than_bubblewrap_takes_are_told_in_plain_words() {
+    let node = TestNode::start().await;
+    let with = |name: &str, count: usize| {
+        let mut pod = script(name, "env | grep -c ^V");
+        let variables = (0..count).map(|it| json!({"name": format!("V{it}"), "value": "x"}));
+        pod["spec"]["containers"][0]["env"] = variables.collect();
+        pod
+    };
+    let (_, state, log) = node.run(with("many", 2800)).await;
+    assert_eq!(log, "2800\n", "{state}");
+    for count in [2900, 2950, 3000, 3050] {
+        let name = format!("p{count}");
+        node.create(with(&name, count));
+        let over = |it: &Value| waiting(it) == "CreateContainerConfigError" || it["status"]["phase"] == "Succeeded";
+        let pod = node.until(&name, |it| over(it) || it["status"]["phase"] == "Failed").await;
+        assert!(over(&pod), "{count}: {pod}");
+        let told = pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"].as_str();
+        assert!(told.is_none_or(|it| it.contains("environment variables")), "{told:?}");
+    }
+    let pod = node.until("p3050", |_| true).await;
+    assert_eq!(waiting(&pod), "CreateContainerConfigError");
+}

@@ -120,3 +120,20 @@ async fn extra_host_paths_are_seen_and_read_only() {
     let (_, _, log) = node.run(script("p", &format!("exec {}", tool.display()))).await;
     assert!(log.starts_with("from the tool\n") && log.contains("Read-only"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_in_a_container_changes_no_setting_of_the_kernel() {
+    let node = TestNode::start().await;
+    // Opening is enough to know: nothing is written.
+    let open = "for file in /proc/sys/kernel/core_pattern /proc/sys/vm/swappiness /proc/sys/fs/file-max \
+                $(find /proc/irq -name smp_affinity | head -3) /proc/sysrq-trigger; do \
+                test -e $file && (: >> $file) 2>/dev/null && echo opened $file; done; \
+                cat /proc/sys/kernel/ostype; : > /proc/self/comm && echo own";
+    // In a user namespace of its own, root may set what belongs to that sandbox alone.
+    let find = "; find /proc/sys /proc/irq /proc/bus /proc/fs /proc/acpi -type f -writable 2>/dev/null | head";
+    let text = &[open, if is_root() { find } else { "" }].concat();
+    let mut pod = script("p", text);
+    pod["spec"]["securityContext"] = json!({"runAsUser": 0});
+    let (_, state, log) = node.run(pod).await;
+    assert_eq!(log, "Linux\nown\n", "{state}");
+}

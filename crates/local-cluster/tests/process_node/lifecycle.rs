@@ -260,3 +260,22 @@ async fn a_sandbox_that_an_earlier_run_left_behind_ends_when_the_node_starts() {
     orphan.wait().unwrap();
     assert_eq!(processes_with(&word), Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_removes_the_files_of_the_run_before() {
+    let node = TestNode::start().await;
+    let mut pod = script("p", "test -e /tmp/left && exit 9; mkdir -p /tmp/left/over; exit 1");
+    pod["spec"]["restartPolicy"] = json!("OnFailure");
+    node.create(pod);
+    let again = |it: &Value| {
+        let status = &it["status"]["containerStatuses"][0];
+        status["restartCount"] == 1 && waiting(it) == "CrashLoopBackOff"
+    };
+    let pod = node.until("p", again).await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 1);
+    let folder = node.data_dir.path().join("pods").join(pod["metadata"]["uid"].as_str().unwrap());
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["termination-0-1", "tmp-0-1", "volumes"]);
+}

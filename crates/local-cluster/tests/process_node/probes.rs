@@ -59,3 +59,15 @@ async fn hooks_run_inside_the_container() {
 fn events_of_failed_hooks(node: &TestNode) -> Vec<String> {
     node.events("p").into_iter().filter(|it| it.contains("Hook")).collect()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_says_a_lot_comes_to_its_end() {
+    let node = TestNode::start().await;
+    let mut pod = script("p", "exec sleep 1000");
+    let command = json!(["sh", "-c", "yes | head -c 1000000"]);
+    pod["spec"]["containers"][0]["readinessProbe"] =
+        json!({"exec": {"command": command}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 1});
+    node.create(pod);
+    node.until("p", |it| condition(it, "Ready") == "True").await;
+    assert!(!node.events("p").iter().any(|it| it.contains("Unhealthy")));
+}

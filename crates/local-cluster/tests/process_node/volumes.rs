@@ -120,3 +120,41 @@ async fn containers_of_a_pod_share_an_empty_dir_that_goes_with_it() {
     node.until("p", Value::is_null).await;
     assert_eq!(std::fs::read_dir(node.data_dir.path().join("pods")).unwrap().count(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_a_user_left_makes_no_file_on_the_machine() {
+    let node = TestNode::start().await;
+    let (home, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let planted = outside.path().join("planted");
+    let from_bubblewrap = std::path::Path::new("/oldroot").join(planted.strip_prefix("/").unwrap());
+    std::os::unix::fs::symlink(&from_bubblewrap, home.path().join("msg")).unwrap();
+    let volumes = json!([
+        {"name": "h", "hostPath": {"path": home.path()}}, {"name": "inner", "emptyDir": {}},
+    ]);
+    for (index, (read_only, message, inner)) in
+        [(false, "/h/msg", None), (true, "/h/msg", None), (false, "", Some("/h/msg/x")), (true, "", Some("/h/msg"))]
+            .into_iter()
+            .enumerate()
+    {
+        let name = format!("p{index}");
+        let mut mounts = vec![json!({"name": "h", "mountPath": "/h", "readOnly": read_only})];
+        mounts.extend(inner.map(|it| json!({"name": "inner", "mountPath": it})));
+        let mut pod = mounted(&name, "echo started", volumes.clone(), json!(mounts));
+        pod["spec"]["containers"][0]["terminationMessagePath"] = json!(message);
+        node.create(pod);
+        let pod = node.until(&name, |it| waiting(it) == "CreateContainerError").await;
+        let message = pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("a symlink is in the way"), "{message}");
+        assert!(!planted.exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_termination_message_may_be_written_inside_a_volume() {
+    let node = TestNode::start().await;
+    let volumes = json!([{"name": "v", "emptyDir": {}}]);
+    let mut pod = mounted("p", "printf told > /v/below/msg", volumes, json!([{"name": "v", "mountPath": "/v"}]));
+    pod["spec"]["containers"][0]["terminationMessagePath"] = json!("/v/below/msg");
+    let (phase, state, log) = node.run(pod).await;
+    assert_eq!((phase.as_str(), &state["terminated"]["message"]), ("Succeeded", &json!("told")), "{log}");
+}

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{Maker, Volume, VolumeError, plain_name};
+use crate::node::removal::remove_tree;
 use crate::node::rootfs::normal;
 use crate::node::subpath::Owner;
 use crate::storage::{Key, Resource};
@@ -97,8 +98,8 @@ pub fn claim_folder(claims: &Path, claim: &Value) -> Option<PathBuf> {
 /// Takes the data of a deleted claim away, as a volume with the reclaim policy Delete does.
 pub fn release_claim(claims: &Path, claim: &Value) -> io::Result<()> {
     match claim_folder(claims, claim) {
-        Some(folder) if folder.exists() => fs::remove_dir_all(folder),
-        _ => Ok(()),
+        Some(folder) => remove_tree(&folder),
+        None => Ok(()),
     }
 }
 
