@@ -1,11 +1,13 @@
 //! Rendered YAML as checked Kubernetes objects.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::yaml::{self, YamlError};
 
 /// One object of a description.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Manifest {
     pub api_version: String,
     pub kind: String,
@@ -17,6 +19,13 @@ pub struct Manifest {
     /// Whether its pods are looked at for the state of the service.
     pub counts: bool,
     pub object: Value,
+}
+
+/// What it is, not what it holds: that may be a Secret.
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.api_version, self.kind, self.name)
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

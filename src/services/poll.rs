@@ -64,8 +64,9 @@ impl Services {
         let config = self.config.current();
         Details {
             error: config.error_message(CANNOT_TELL, "Could not check status service.").to_owned(),
-            detailed_error: "The Kubernetes API server has not been reached since this service was restarted."
-                .to_owned(),
+            detailed_error:
+                "The Kubernetes API server has not answered since K8s Manager was restarted; its log says why."
+                    .to_owned(),
         }
     }
 

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing::Instrument;
 
 use super::arrivals::Arrival;
-use super::recover::was_cut_short;
-use jiff::Timestamp;
-
 use super::plan::{Plan, StartRequest};
+use super::recover::was_cut_short;
 use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{ServiceRecord, ServiceState};

@@ -52,7 +52,7 @@ impl Services {
         Ok(())
     }
 
-    /// Writes the stop of every start of a name down; gives those that were not stopping already.
+    /// Writes the stop of every start of a name down, and gives these starts.
     async fn begin_stops(&self, (credential, server_name): &Name) -> Result<Vec<ServiceRecord>, StoreError> {
         let named = self.store.services_named(credential, server_name).await?;
         for record in &named {
