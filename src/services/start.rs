@@ -3,19 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tracing::Instrument;
 
 use super::arrivals::Arrival;
 use super::plan::{Plan, StartRequest};
-use super::recover::was_cut_short;
 use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{ServiceRecord, ServiceState};
 use crate::store::Inserted;
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
-const START_TIME: Duration = Duration::from_secs(12);
+const START_TIME: Duration = Duration::from_secs(13);
 /// When the hub is answered at the latest.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// What may be spent on removing a start that failed before the hub is told. The rest happens in the background.
@@ -109,6 +107,7 @@ impl Services {
         match self.store.insert_service(&plan.new).await? {
             Inserted::New(record) => {
                 self.supersede(&record, named);
+                self.note_namespaces(&record.objects);
                 Ok(Claim::Ours(Box::new(plan), Box::new(record)))
             }
             // Another process was quicker.
@@ -122,8 +121,7 @@ impl Services {
     fn is_alive(&self, record: &ServiceRecord) -> bool {
         match record.state {
             ServiceState::Running => true,
-            ServiceState::Starting if self.store.is_shared() => !was_cut_short(record, Timestamp::now()),
-            ServiceState::Starting => record.start_date >= self.born,
+            ServiceState::Starting => !self.was_cut_short(record),
             ServiceState::Stopping | ServiceState::Ended => false,
         }
     }
@@ -139,6 +137,7 @@ impl Services {
             return Err(StartError::Stopped);
         }
         record.state = ServiceState::Running;
+        self.started().insert(record.sequence);
         Ok(())
     }
 

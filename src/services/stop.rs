@@ -105,6 +105,7 @@ impl Services {
         self.delete_objects(record, deadline).await?;
         self.remove_files(&record.object_id).await;
         self.store.remove_service(record.sequence).await?;
+        self.started().remove(&record.sequence);
         Ok(())
     }
 
