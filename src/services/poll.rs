@@ -87,6 +87,7 @@ impl Services {
         // In one piece, also when the hub hangs up meanwhile.
         let latch = async move {
             if services.store.latch_end(ended.sequence, &kept, services.clock.now()).await? {
+                services.ages.seen_for(ended.sequence, ServiceState::Ended, &services.clock);
                 tracing::info!(
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,
                     reason = kept.error, "service ended by itself"
