@@ -15,6 +15,7 @@ use super::stop::RemoveError;
 use super::{Services, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{ServiceRecord, ServiceState};
+use crate::fail_points::fail_point;
 use crate::store::StoreError;
 
 const ROUND: Duration = Duration::from_secs(5);
@@ -69,6 +70,7 @@ impl Services {
     }
 
     async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
+        fail_point!(RecoverBegin);
         let now = Timestamp::now();
         let ended_ttl = i64::try_from(self.config.current().services.ended_ttl_seconds).unwrap_or(i64::MAX);
         let expired = now.checked_sub(SignedDuration::from_secs(ended_ttl)).unwrap_or(Timestamp::MIN);
@@ -89,9 +91,16 @@ impl Services {
                 _ => {}
             }
         }
+        if !due.is_empty() {
+            fail_point!(RecoverBeforeStop);
+        }
         stream::iter(due).for_each_concurrent(AT_ONCE, |record| self.stop_record(record, now)).await;
+        if !ended.is_empty() {
+            fail_point!(RecoverBeforeWorkload);
+        }
         stream::iter(ended).for_each_concurrent(AT_ONCE, |record| self.delete_workload(record)).await;
         self.stop_superseded().await;
+        fail_point!(RecoverEnd);
         Ok(())
     }
 
@@ -109,6 +118,7 @@ impl Services {
             _ => return Ok(()),
         };
         self.store.begin_stop(current.sequence).await?;
+        fail_point!(RecoverAfterRecord);
         let deadline = Deadline::after(STOP_TIME);
         let is_unconfirmed = current.objects.iter().any(|it| it.uid.is_none());
         if is_unconfirmed && now.duration_since(current.start_date) < SETTLING_TIME {

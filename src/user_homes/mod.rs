@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::UserHomes;
 use crate::domain::{Credential, ServiceName};
+use crate::fail_points::fail_point;
 
 pub use copy::CopyError;
 
@@ -77,11 +78,16 @@ pub fn ensure(
 
     let unfinished = folder.join(format!("{UNFINISHED}{user_id}-{}", uuid::Uuid::new_v4().simple()));
     DirBuilder::new().mode(0o700).create(&unfinished).map_err(failed("create a home", &unfinished))?;
+    fail_point!(HomeAfterFolder);
     let made = fill(config, &folder_name, &unfinished).and_then(|warnings| {
+        fail_point!(HomeBeforeRename);
         place(&unfinished, &home).map(|()| warnings).map_err(failed("put a home in its place", &home))
     });
     match made {
-        Ok(warnings) => Ok(HomeOutcome { path: home, is_new: true, warnings }),
+        Ok(warnings) => {
+            fail_point!(HomeAfterRename);
+            Ok(HomeOutcome { path: home, is_new: true, warnings })
+        }
         Err(error) => {
             let _ = fs::remove_dir_all(&unfinished);
             // Another start of the same user was quicker.
