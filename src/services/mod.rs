@@ -22,6 +22,7 @@ mod update;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 pub use error::{PollError, StartError, StopError, UpdateError};
 pub use plan::StartRequest;
@@ -61,6 +62,8 @@ pub struct Services {
     suspicions: judge::Suspicions,
     /// A record that was `starting` before is of a process that is no more.
     born: Timestamp,
+    /// The same moment for durations: the clock may be set.
+    begun: Instant,
 }
 
 impl Services {
@@ -74,6 +77,7 @@ impl Services {
             arrivals: arrivals::Arrivals::default(),
             superseded: Mutex::default(),
             born: Timestamp::now(),
+            begun: Instant::now(),
             suspicions: judge::Suspicions::default(),
         })
     }

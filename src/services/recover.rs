@@ -26,6 +26,8 @@ const TURN_TIME: Duration = Duration::from_secs(1);
 const LONGEST_START: SignedDuration = SignedDuration::from_secs(30);
 /// What the API server was asked for and did not confirm it may still do for as long.
 const SETTLING_TIME: SignedDuration = SignedDuration::from_secs(60);
+/// The same where the process that asked is no more: its connections are closed, and it was before we were there.
+const SETTLING_TIME_OF_THE_DEAD: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
 
 /// Runs until it is aborted. The first round comes at once; a round that breaks does not end the next ones.
@@ -55,8 +57,12 @@ impl Services {
         self.recover().await
     }
 
-    /// After a start of the process: everything that runs is watched again, names with several starts are known again.
+    /// After a start of the process: everything that runs is watched again, names with several starts are known again,
+    /// homes that were in the making are removed.
     async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
+        let config = self.config.current();
+        // Not waited for: a file system that hangs must not hold up the rest.
+        tokio::task::spawn_blocking(move || crate::user_homes::remove_abandoned(&config.userhomes));
         let mut newest = HashMap::new();
         for record in self.store.services_in(&ServiceState::ALL).await? {
             if newest.insert(name_of(&record), record.sequence).is_some() {
@@ -86,7 +92,9 @@ impl Services {
         for record in self.store.services_in(&unsettled).await? {
             match record.state {
                 ServiceState::Stopping => due.push(record),
-                ServiceState::Starting if was_cut_short(&record, now) => due.push(record),
+                ServiceState::Starting if was_cut_short(&record, now) || self.is_of_the_dead(&record) => {
+                    due.push(record)
+                }
                 ServiceState::Ended if record.objects.iter().any(|it| it.is_workload) => ended.push(record),
                 _ => {}
             }
@@ -102,6 +110,11 @@ impl Services {
         self.stop_superseded().await;
         fail_point!(RecoverEnd);
         Ok(())
+    }
+
+    /// Whether whoever started this is no more: before us, nobody else works on a database that is not shared.
+    pub(super) fn is_of_the_dead(&self, record: &ServiceRecord) -> bool {
+        !self.store.is_shared() && record.start_date < self.born
     }
 
     async fn stop_record(&self, record: ServiceRecord, now: Timestamp) {
@@ -121,8 +134,14 @@ impl Services {
         fail_point!(RecoverAfterRecord);
         let deadline = Deadline::after(STOP_TIME);
         let is_unconfirmed = current.objects.iter().any(|it| it.uid.is_none());
-        if is_unconfirmed && now.duration_since(current.start_date) < SETTLING_TIME {
-            return Ok(self.delete_objects(&current, deadline).await?);
+        let is_settled = match self.is_of_the_dead(&current) {
+            true => self.begun.elapsed() >= SETTLING_TIME_OF_THE_DEAD,
+            false => now.duration_since(current.start_date) >= SETTLING_TIME,
+        };
+        if is_unconfirmed && !is_settled {
+            self.delete_objects(&current, deadline).await?;
+            fail_point!(RecoverAfterObjects);
+            return Ok(());
         }
         self.remove(&current, deadline).await?;
         tracing::info!(id = %current.object_id, "what was left of a service is removed");

@@ -127,7 +127,7 @@ impl Services {
         match record.state {
             ServiceState::Running => true,
             ServiceState::Starting if self.store.is_shared() => !was_cut_short(record, Timestamp::now()),
-            ServiceState::Starting => record.start_date >= self.born,
+            ServiceState::Starting => !self.is_of_the_dead(record),
             ServiceState::Stopping | ServiceState::Ended => false,
         }
     }
