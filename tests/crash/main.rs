@@ -4,14 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod client;
-mod crasher;
-mod model;
-mod plan;
-mod process;
-mod report;
-mod site;
-mod work;
+mod harness;
 
 use std::time::Duration;
 
@@ -20,8 +13,9 @@ use k8smgr::fail_points::Point;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crasher::{Crasher, Weather};
-use report::Report;
+use harness::crasher::{Crasher, Weather};
+use harness::plan;
+use harness::report::Report;
 
 /// A recovery takes less than 10 s (`make soak` counts it); a machine that is busy with other tests may take longer.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -59,7 +59,7 @@ impl Expected {
 #[derive(Clone, Debug)]
 pub struct Server {
     pub name: String,
-    pub user_id: u64,
+    pub user_id: i64,
     pub expected: Expected,
     /// What it consists of, where it runs and nothing was asked of it since it was looked at.
     pub untouched: Option<BTreeSet<Seen>>,
@@ -147,7 +147,8 @@ fn find(
     records: &[ServiceRecord],
     objects: &Objects,
 ) -> Result<(Expected, Option<BTreeSet<Seen>>), Look> {
-    let has_home = site.has_home(server.user_id).map_err(Look::Violated)?;
+    // Whole or absent, whatever became of the start that it was made for.
+    site.has_home(server.user_id).map_err(Look::Violated)?;
     let own: Vec<_> = records.iter().filter(|it| it.server_name.as_str() == server.name).collect();
     let expected = &server.expected;
     let record = match own[..] {
@@ -161,6 +162,7 @@ fn find(
     let what = if is_over && expected.may_have_ended && answer.says_over() {
         what_is_wrong_with_ended(record, there)
     } else if !is_over && expected.runs.contains(start_id) && answer.says_running() {
+        let has_home = site.has_home(record.jhub_user_id).map_err(Look::Violated)?;
         if has_home { what_is_wrong_with_running(record, there) } else { Some("it has no home".to_owned()) }
     } else {
         Some(format!("{start_id} is {:?}, answered {answer:?}", record.state))

@@ -28,7 +28,7 @@ impl Client {
         Self { address }
     }
 
-    pub async fn start(&self, name: &str, start_id: &str, service: &str, user_id: u64) -> Option<Answer> {
+    pub async fn start(&self, name: &str, start_id: &str, service: &str, user_id: i64) -> Option<Answer> {
         let body = json!({
             "env": {"JUPYTERHUB_STATUS_URL": "x", "JUPYTERHUB_API_TOKEN": "x", "JUPYTERHUB_USER_ID": user_id},
             "user_options": {"service": service},

@@ -60,6 +60,12 @@ impl Site {
         site
     }
 
+    /// Leaves the files for people to look at.
+    pub fn keep(&mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        self.folder.path().to_owned()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -141,7 +147,7 @@ impl Site {
     }
 
     /// Whether there is a home of this user, whole; an error when there is a part of one.
-    pub fn has_home(&self, user_id: u64) -> Result<bool, String> {
+    pub fn has_home(&self, user_id: i64) -> Result<bool, String> {
         let home = self.path(&format!("homes/{HUB}/{user_id}"));
         if !home.exists() {
             return Ok(false);

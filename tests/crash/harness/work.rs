@@ -21,13 +21,13 @@ pub enum Work {
     Start {
         start_id: String,
         service: &'static str,
-        user_id: u64,
+        user_id: i64,
     },
     /// Both at once, in no order.
     StartAndStop {
         start_id: String,
         service: &'static str,
-        user_id: u64,
+        user_id: i64,
     },
     /// The same start again.
     Repeat,
@@ -101,7 +101,7 @@ async fn start(
     name: &str,
     start_id: &str,
     service: &str,
-    user_id: u64,
+    user_id: i64,
     before: Expected,
 ) -> Result<Expected, String> {
     let target = match service {

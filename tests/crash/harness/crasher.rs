@@ -48,7 +48,7 @@ pub struct Crasher {
     /// How long a recovery may take.
     patience: Duration,
     pub report: Report,
-    starts: u64,
+    starts: i64,
 }
 
 impl Crasher {
@@ -89,8 +89,8 @@ impl Crasher {
             Kill::At(point, hit) => Some((point, hit)),
             Kill::After(..) => None,
         };
-        let outcome = self.live_and_die(death, kill).await.map_err(|what| format!("{kill:?}: {what}"));
-        let is_as_ordered = outcome?;
+        let outcome = self.live_and_die(death, kill).await;
+        let is_as_ordered = outcome.map_err(|what| format!("{kill:?}: {what}; files in {:?}", self.site.keep()))?;
         self.report.killed(kill, is_as_ordered);
         Ok(is_as_ordered)
     }
