@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod config;
 pub mod description;
 pub mod domain;
+pub mod fail_points;
 pub mod http;
 pub mod log_handlers;
 pub mod services;

@@ -7,6 +7,7 @@ use super::{Services, StartError};
 use crate::cluster::{ClusterError, Deadline};
 use crate::description::ownership::set_owner;
 use crate::domain::{AppliedObject, Mark, ServiceRecord};
+use crate::fail_points::fail_point;
 
 const LAST_WAVE: u8 = 2;
 
@@ -22,6 +23,11 @@ impl Services {
         let mut planned = plan.objects;
         for wave in 0..=LAST_WAVE {
             self.create_wave(&planned, wave, &mut record.objects, mark, deadline).await?;
+            match wave {
+                0 => fail_point!(StartAfterOwner),
+                1 => fail_point!(StartAfterMounted),
+                _ => fail_point!(StartAfterWorkload),
+            }
             if let (0, Some(AppliedObject { name, namespace, uid: Some(uid), .. })) = (wave, record.objects.first()) {
                 let owned = planned.iter_mut().skip(1).filter(|it| it.target.namespace == *namespace);
                 owned.for_each(|it| set_owner(&mut it.manifest, name, uid));
@@ -44,6 +50,7 @@ impl Services {
         let of_wave = planned.iter().zip(made).enumerate().filter(|(index, (it, _))| it.wave(*index) == wave);
         let creations = of_wave.map(|(_, (it, made))| async move {
             made.uid = Some(self.cluster.create(&it.target, &it.manifest.object, mark, deadline).await?);
+            fail_point!(StartBetweenObjects);
             Ok(())
         });
         join_all(creations).await.into_iter().collect()

@@ -23,6 +23,7 @@ mod turns;
 mod update;
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::{PollError, StartError, StopError, UpdateError};
@@ -34,7 +35,7 @@ pub use sweep::SweepHalt;
 use crate::cluster::Cluster;
 use crate::cluster::watch::WatchHealth;
 use crate::config::SharedConfig;
-use crate::domain::{Clock, Credential, Mark, ServerName, ServiceRecord};
+use crate::domain::{Clock, Credential, Mark, Moment, ServerName, ServiceRecord};
 use crate::store::Store;
 
 /// What an installation is called and where it stands; fixed while the process runs.
@@ -69,6 +70,9 @@ pub struct Services {
     sweeping: sweep::Sweeping,
     /// The services that this process has started: their objects are known to have been made.
     started: Mutex<HashSet<i64>>,
+    /// The highest sequence that was there before this process.
+    inherited: AtomicI64,
+    begun: Moment,
 }
 
 impl Services {
@@ -81,11 +85,13 @@ impl Services {
             turns: turns::Turns::default(),
             arrivals: arrivals::Arrivals::default(),
             superseded: Mutex::default(),
-            clock,
             ages: ages::Ages::default(),
             recovering: recover::Recovering::default(),
             sweeping: sweep::Sweeping::default(),
             started: Mutex::default(),
+            inherited: AtomicI64::default(),
+            begun: clock.moment(),
+            clock,
             suspicions: judge::Suspicions::default(),
         })
     }

@@ -11,6 +11,7 @@ use super::{PollError, Services, name_of};
 use crate::cluster::Deadline;
 use crate::domain::record::Details;
 use crate::domain::{Credential, ServerName, ServiceRecord, ServiceState};
+use crate::fail_points::fail_point;
 use crate::store::StoreError;
 
 const CANNOT_TELL: &str = "services.utils.status_service";
@@ -86,7 +87,9 @@ impl Services {
         let (services, ended, kept) = (self.clone(), record.clone(), details.clone());
         // In one piece, also when the hub hangs up meanwhile.
         let latch = async move {
+            fail_point!(EndBeforeLatch);
             if services.store.latch_end(ended.sequence, &kept, services.clock.now()).await? {
+                fail_point!(EndAfterLatch);
                 services.ages.seen_for(ended.sequence, ServiceState::Ended, &services.clock);
                 tracing::info!(
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,
@@ -107,13 +110,17 @@ impl Services {
         let mark = self.mark(&record);
         let (workload, others): (Vec<_>, Vec<_>) = record.objects.into_iter().partition(|it| it.is_workload);
         let noted = match self.delete_all(&workload, &mark, deadline).await {
-            Ok(()) => self.store.set_objects(record.sequence, &others).await.map_err(RemoveError::from),
+            Ok(()) => {
+                fail_point!(EndAfterWorkload);
+                self.store.set_objects(record.sequence, &others).await.map_err(RemoveError::from)
+            }
             Err(error) => Err(error.into()),
         };
         if let Err(error) = noted {
             tracing::warn!(id = %record.object_id, %error, "the workload of an ended service is deleted later");
             return false;
         }
+        fail_point!(EndAfterNote);
         true
     }
 }

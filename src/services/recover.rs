@@ -5,6 +5,7 @@
 //! runs and what has ended, `sweep` at objects without a record.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::stop::RemoveError;
 use super::{Services, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{Moment, ServiceRecord, ServiceState};
+use crate::fail_points::fail_point;
 use crate::store::StoreError;
 
 const ROUND: Duration = Duration::from_secs(5);
@@ -26,6 +28,8 @@ const TURN_TIME: Duration = Duration::from_secs(1);
 const LONGEST_START: Duration = Duration::from_secs(20);
 /// What the API server was asked for and did not confirm it may still do for as long.
 const SETTLING_TIME: Duration = Duration::from_secs(60);
+/// The same where the process that asked is no more: its connections are closed, and it was before we were there.
+const SETTLING_TIME_OF_THE_DEAD: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
 /// A stop that fails is tried again after this, twice as long each time, for as long as it takes.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(5);
@@ -131,10 +135,15 @@ impl Services {
         Ok(())
     }
 
-    /// After a start of the process: everything that runs is watched again, names with several starts are known again.
+    /// After a start of the process: everything that runs is watched again, names with several starts are known again,
+    /// homes that were in the making are removed.
     async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
+        let config = self.config.current();
+        // Not waited for: a file system that hangs must not hold up the rest.
+        tokio::task::spawn_blocking(move || crate::user_homes::remove_abandoned(&config.userhomes));
         let mut newest = HashMap::new();
         for record in self.store.services_in(&ServiceState::ALL).await? {
+            self.inherited.fetch_max(record.sequence, Ordering::SeqCst);
             if newest.insert(name_of(&record), record.sequence).is_some() {
                 self.note_superseded(name_of(&record));
             }
@@ -149,6 +158,7 @@ impl Services {
     /// Hands what is unsettled to workers and does not wait for them. Where nothing is, two questions that an index
     /// answers are all that is asked.
     async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
+        fail_point!(RecoverBegin);
         let (starting, stopping) = (ServiceState::Starting, ServiceState::Stopping);
         let unsettled = self.store.services_in(&[starting, stopping]).await?;
         for state in [starting, stopping] {
@@ -166,6 +176,7 @@ impl Services {
             self.hand_over(record, Work::DeleteWorkload);
         }
         self.stop_superseded().await;
+        fail_point!(RecoverEnd);
         Ok(())
     }
 
@@ -174,6 +185,11 @@ impl Services {
     pub(super) fn was_cut_short(&self, record: &ServiceRecord) -> bool {
         let seen_for = self.ages.seen_for(record.sequence, record.state, &self.clock);
         record.state == ServiceState::Starting && (!self.store.is_shared() || seen_for >= LONGEST_START)
+    }
+
+    /// Whether whoever started this is no more: before us, nobody else works on a database that is not shared.
+    fn is_of_the_dead(&self, record: &ServiceRecord) -> bool {
+        !self.store.is_shared() && record.sequence <= self.inherited.load(Ordering::SeqCst)
     }
 
     /// To be stopped by a worker of its own, soon.
@@ -190,8 +206,14 @@ impl Services {
         let work = async move {
             let _place = services.recovering.places.acquire().await;
             let is_done = match work {
-                Work::Stop => services.stop_record(record).await,
-                Work::DeleteWorkload => services.delete_workload(record).await,
+                Work::Stop => {
+                    fail_point!(RecoverBeforeStop);
+                    services.stop_record(record).await
+                }
+                Work::DeleteWorkload => {
+                    fail_point!(RecoverBeforeWorkload);
+                    services.delete_workload(record).await
+                }
             };
             services.recovering.end(sequence, is_done, services.clock.moment());
         };
@@ -218,16 +240,27 @@ impl Services {
             _ => return Ok(()),
         };
         self.store.begin_stop(current.sequence).await?;
+        fail_point!(RecoverAfterRecord);
         let deadline = Deadline::after(STOP_TIME);
         let is_unconfirmed = current.objects.iter().any(|it| it.uid.is_none());
-        let key = (current.sequence, ServiceState::Stopping);
-        if is_unconfirmed && !self.ages.is_past(SETTLING_TIME, key, current.start_date, &self.clock) {
-            return Ok(self.delete_objects(&current, deadline).await?);
+        if is_unconfirmed && !self.is_settled(&current) {
+            self.delete_objects(&current, deadline).await?;
+            fail_point!(RecoverAfterObjects);
+            return Ok(());
         }
         self.remove(&current, deadline).await?;
         metrics::counter!("k8smgr_recovered_services_total").increment(1);
         tracing::info!(id = %current.object_id, "what was left of a service is removed");
         Ok(())
+    }
+
+    /// Whether what the API server was asked for and did not confirm will not be done any more.
+    fn is_settled(&self, record: &ServiceRecord) -> bool {
+        if self.is_of_the_dead(record) {
+            return self.clock.moment().since(self.begun) >= SETTLING_TIME_OF_THE_DEAD;
+        }
+        let key = (record.sequence, ServiceState::Stopping);
+        self.ages.is_past(SETTLING_TIME, key, record.start_date, &self.clock)
     }
 }
 

@@ -10,6 +10,7 @@ use super::plan::{Plan, StartRequest};
 use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{ServiceRecord, ServiceState};
+use crate::fail_points::fail_point;
 use crate::store::Inserted;
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
@@ -53,6 +54,7 @@ impl Services {
                 Ok(record)
             }
             Err(error) => {
+                fail_point!(StartBeforeRollBack);
                 self.roll_back(&record, &error).await;
                 Err(error)
             }
@@ -104,8 +106,10 @@ impl Services {
         if deadline.has_passed() {
             return Err(StartError::TooSlow);
         }
+        fail_point!(StartBeforeRecord);
         match self.store.insert_service(&plan.new).await? {
             Inserted::New(record) => {
+                fail_point!(StartAfterRecord);
                 self.supersede(&record, named);
                 self.note_namespaces(&record.objects);
                 Ok(Claim::Ours(Box::new(plan), Box::new(record)))
@@ -128,14 +132,18 @@ impl Services {
 
     async fn carry_out(&self, plan: Plan, record: &mut ServiceRecord, deadline: Deadline) -> Result<(), StartError> {
         self.make_home(record, deadline).await?;
+        fail_point!(StartAfterHome);
         let mark = self.mark(record);
         let files = plan.files.clone();
         self.apply_all(plan, record, &mark, deadline).await?;
         self.write_files(&record.object_id, files).await;
+        fail_point!(StartAfterFiles);
         self.store.set_objects(record.sequence, &record.objects).await?;
+        fail_point!(StartBeforeRunning);
         if !self.store.mark_running(record.sequence).await? {
             return Err(StartError::Stopped);
         }
+        fail_point!(StartAfterRunning);
         record.state = ServiceState::Running;
         self.started().insert(record.sequence);
         Ok(())

@@ -9,6 +9,7 @@ use tracing::Instrument;
 use super::{Name, Services, StopError, name_of};
 use crate::cluster::{ClusterError, Deadline, Deletion};
 use crate::domain::{AppliedObject, Credential, Mark, ServerName, ServiceRecord, ServiceState};
+use crate::fail_points::fail_point;
 use crate::store::StoreError;
 
 /// What a DELETE waits for; a hub sends it once and ignores its failure, so the rest happens in the background.
@@ -56,7 +57,9 @@ impl Services {
     async fn begin_stops(&self, (credential, server_name): &Name) -> Result<Vec<ServiceRecord>, StoreError> {
         let named = self.store.services_named(credential, server_name).await?;
         for record in &named {
+            fail_point!(StopBeforeRecord);
             self.store.begin_stop(record.sequence).await?;
+            fail_point!(StopAfterRecord);
         }
         Ok(named)
     }
@@ -103,9 +106,12 @@ impl Services {
     /// Removes objects, files and the record, in this order. To be called in the name's turn.
     pub(super) async fn remove(&self, record: &ServiceRecord, deadline: Deadline) -> Result<(), RemoveError> {
         self.delete_objects(record, deadline).await?;
+        fail_point!(StopAfterObjects);
         self.remove_files(&record.object_id).await;
+        fail_point!(StopAfterFiles);
         self.store.remove_service(record.sequence).await?;
         self.started().remove(&record.sequence);
+        fail_point!(StopAfterRemoval);
         Ok(())
     }
 
@@ -114,6 +120,7 @@ impl Services {
         let Some((owner, owned)) = record.objects.split_first() else { return Ok(()) };
         self.delete_all(owned, &mark, deadline).await?;
         self.delete_claims_of_stateful_sets(owned, &mark, deadline).await?;
+        fail_point!(StopBeforeOwner);
         // Last, so that as long as anything is left its owner is there to be found by.
         self.delete_all(std::slice::from_ref(owner), &mark, deadline).await
     }
@@ -126,6 +133,7 @@ impl Services {
     ) -> Result<(), ClusterError> {
         let deletions = objects.iter().filter(|it| !it.is_kept).map(|object| async move {
             let deletion = self.cluster.delete(object, mark, deadline).await?;
+            fail_point!(StopBetweenDeletions);
             if deletion == Deletion::NotOurs {
                 tracing::warn!(kind = object.kind, name = object.name, "left alone: the object is not ours");
             }

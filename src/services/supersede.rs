@@ -12,6 +12,7 @@ use tracing::Instrument;
 use super::{Name, Services, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{Moment, ServiceRecord, ServiceState};
+use crate::fail_points::fail_point;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What a poll may spend on it.
@@ -83,11 +84,13 @@ impl Services {
 
     async fn stop_records(&self, records: Vec<ServiceRecord>) {
         for record in records {
+            fail_point!(SupersedeBeforeRecord);
             if let Err(error) = self.store.begin_stop(record.sequence).await {
                 tracing::warn!(id = %record.object_id, %error, "a superseded start is stopped later");
                 self.note_superseded(name_of(&record));
                 continue;
             }
+            fail_point!(SupersedeAfterRecord);
             self.finish_stop(&record, Deadline::after(REMOVAL_TIME)).await;
         }
     }

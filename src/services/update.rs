@@ -11,6 +11,7 @@ use crate::cluster::Deadline;
 use crate::description::ownership::set_owner;
 use crate::description::{Ownership, manifest, workload};
 use crate::domain::{AppliedObject, Credential, ServerName, ServiceRecord, ServiceState};
+use crate::fail_points::fail_point;
 
 const UPDATE_TIME: Duration = Duration::from_secs(13);
 
@@ -53,7 +54,9 @@ impl Services {
         let mut objects = record.objects.clone();
         let is_new = |it: &&Planned| !record.objects.iter().any(|known| known.is_same_object(&it.target));
         objects.extend(planned.iter().filter(is_new).map(|it| it.target.clone()));
+        fail_point!(UpdateBeforeRecord);
         self.store.set_objects(record.sequence, &objects).await?;
+        fail_point!(UpdateAfterRecord);
 
         for mut it in planned {
             if let Some(AppliedObject { name, namespace, uid: Some(uid), .. }) = record.objects.first()
@@ -62,12 +65,14 @@ impl Services {
                 set_owner(&mut it.manifest, name, uid);
             }
             let uid = self.cluster.apply(&it.target, &it.manifest.object, &mark, deadline).await?;
+            fail_point!(UpdateBetweenObjects);
             objects
                 .iter_mut()
                 .filter(|known| known.is_same_object(&it.target))
                 .for_each(|it| it.uid = Some(uid.clone()));
             self.store.set_objects(record.sequence, &objects).await?;
         }
+        fail_point!(UpdateAfterObjects);
         self.cluster.watch(&objects, deadline).await?;
         Ok(())
     }

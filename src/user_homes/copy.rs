@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::config::NamePattern;
+use crate::fail_points::fail_point;
 
 const DEEPEST: usize = 64;
 
@@ -108,6 +109,7 @@ impl Copier<'_> {
             self.folder(&from, to, shown, above)
         } else if metadata.is_file() {
             copy_file(&from, to).map_err(failed)?;
+            fail_point!(HomeWithinCopy);
             set_mode(to, metadata.permissions().mode(), shown)
         } else {
             self.warn(shown, "neither a file nor a folder");

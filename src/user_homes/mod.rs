@@ -3,23 +3,20 @@
 //! Synchronous. What a user can write to (the homes) is never trusted: no link there is followed.
 
 mod copy;
+mod unfinished;
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
 
 use crate::config::UserHomes;
 use crate::domain::{Credential, ServiceName};
+use crate::fail_points::fail_point;
 
 pub use copy::CopyError;
-
-/// Beginning of the names of homes in the making. No user id begins with a dot.
-const UNFINISHED: &str = ".k8smgr-new-";
-/// What is in the making for longer than this was left by a crash.
-const ABANDONED_AFTER: Duration = Duration::from_secs(60 * 60);
+use unfinished::Unfinished;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -73,17 +70,22 @@ pub fn ensure(
     };
     fs::create_dir_all(&config.base).map_err(failed("create the folder of all homes", &config.base))?;
     make_folder(&folder)?;
-    remove_abandoned(&folder);
+    unfinished::remove_abandoned(&folder);
 
-    let unfinished = folder.join(format!("{UNFINISHED}{user_id}-{}", uuid::Uuid::new_v4().simple()));
-    DirBuilder::new().mode(0o700).create(&unfinished).map_err(failed("create a home", &unfinished))?;
-    let made = fill(config, &folder_name, &unfinished).and_then(|warnings| {
-        place(&unfinished, &home).map(|()| warnings).map_err(failed("put a home in its place", &home))
+    let unfinished = Unfinished::create(&folder, user_id).map_err(failed("create a home", &folder))?;
+    let unfinished = unfinished.path();
+    fail_point!(HomeAfterFolder);
+    let made = fill(config, &folder_name, unfinished).and_then(|warnings| {
+        fail_point!(HomeBeforeRename);
+        place(unfinished, &home).map(|()| warnings).map_err(failed("put a home in its place", &home))
     });
     match made {
-        Ok(warnings) => Ok(HomeOutcome { path: home, is_new: true, warnings }),
+        Ok(warnings) => {
+            fail_point!(HomeAfterRename);
+            Ok(HomeOutcome { path: home, is_new: true, warnings })
+        }
         Err(error) => {
-            let _ = fs::remove_dir_all(&unfinished);
+            let _ = fs::remove_dir_all(unfinished);
             // Another start of the same user was quicker.
             match fs::symlink_metadata(&home) {
                 Ok(_) => Ok(HomeOutcome { path: home, is_new: false, warnings: Vec::new() }),
@@ -151,15 +153,11 @@ fn own(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
     std::os::unix::fs::lchown(path, Some(uid), Some(gid))
 }
 
-/// Removes what a crash left. Nothing depends on it, so a failure waits for the next new home.
-fn remove_abandoned(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
-        let age = entry.metadata().and_then(|it| it.modified()).map(|it| SystemTime::now().duration_since(it));
-        if is_ours && matches!(age, Ok(Ok(age)) if age > ABANDONED_AFTER) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
+/// Removes what crashes left of homes in the making, of all credentials.
+pub fn remove_abandoned(config: &UserHomes) {
+    let Ok(folders) = fs::read_dir(&config.base) else { return };
+    for folder in folders.flatten().filter(|it| it.file_type().is_ok_and(|it| it.is_dir())) {
+        unfinished::remove_abandoned(&folder.path());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Homes on a real disk.
 
 use std::collections::BTreeMap;
-use std::fs::{FileTimes, Permissions};
+use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
@@ -236,18 +236,24 @@ fn an_empty_home_that_another_start_made_is_not_replaced() {
 }
 
 #[test]
-fn what_a_crash_left_is_removed_once_it_is_old() {
+fn what_a_crash_left_is_removed_and_what_is_in_the_making_is_not() {
     let site = Site::new("");
-    let (old, young, own) = ("homes/hub/.k8smgr-new-5-a", "homes/hub/.k8smgr-new-6-b", "homes/hub/.keep");
-    for name in [old, young, own] {
+    fs::create_dir_all(site.path("homes/hub")).unwrap();
+    fs::create_dir_all(site.path("homes/other")).unwrap();
+    let (left, elsewhere, own) = ("homes/hub/.k8smgr-new-5-a", "homes/other/.k8smgr-new-6-b", "homes/hub/.keep");
+    for name in [left, elsewhere, own] {
         site.write(&format!("{name}/x"), 0o644);
     }
-    let long_ago = FileTimes::new().set_modified(SystemTime::now() - Duration::from_secs(7200));
-    for name in [old, own] {
-        fs::File::open(site.path(name)).unwrap().set_times(long_ago).unwrap();
-    }
+    let making = Unfinished::create(&site.path("homes/hub"), 6).unwrap();
     site.new_home();
-    assert_eq!([old, young, own].map(|name| site.path(name).exists()), [false, true, true]);
+    assert_eq!([left, elsewhere, own].map(|name| site.path(name).exists()), [false, true, true]);
+    remove_abandoned(&site.config);
+    assert_eq!([elsewhere, own].map(|name| site.path(name).exists()), [false, true]);
+    let path = making.path().to_owned();
+    assert!(path.exists(), "its maker lives");
+    drop(making);
+    remove_abandoned(&site.config);
+    assert!(!path.exists());
 }
 
 #[test]

@@ -18,14 +18,14 @@ pub fn check(kind: &Kind, object: &Value, before: Option<&Value>) -> Vec<Cause> 
     match kind.kind.as_str() {
         "ConfigMap" | "Secret" => data(object, before, kind, &mut causes),
         "Pod" => {
-            pod_spec(spec, "spec", &mut causes);
+            pod_spec(spec, "spec", &Value::Null, &mut causes);
             if let Some(before) = before {
                 fixed_pod(&before["spec"], spec, &mut causes);
             }
         }
         "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" => workload(spec, before, kind, &mut causes),
         "Job" => {
-            pod_spec(&spec["template"]["spec"], "spec.template.spec", &mut causes);
+            pod_spec(&spec["template"]["spec"], "spec.template.spec", &Value::Null, &mut causes);
             let policy = &spec["template"]["spec"]["restartPolicy"];
             if policy == "Always" {
                 causes.push(Cause::unsupported("spec.template.spec.restartPolicy", policy, &["OnFailure", "Never"]));
@@ -181,7 +181,7 @@ fn workload(spec: &Value, before: Option<&Value>, kind: &Kind, causes: &mut Vec<
         causes.push(Cause::invalid("spec.template.metadata.labels", template_labels, what));
     }
     labels(template_labels, "spec.template.metadata.labels", causes);
-    pod_spec(&spec["template"]["spec"], "spec.template.spec", causes);
+    pod_spec(&spec["template"]["spec"], "spec.template.spec", &spec["volumeClaimTemplates"], causes);
     let policy = &spec["template"]["spec"]["restartPolicy"];
     if policy != "Always" {
         causes.push(Cause::unsupported("spec.template.spec.restartPolicy", policy, &["Always"]));
@@ -201,7 +201,8 @@ fn workload(spec: &Value, before: Option<&Value>, kind: &Kind, causes: &mut Vec<
     }
 }
 
-fn pod_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
+/// `claims` are the volume claim templates of a StatefulSet: its containers mount them like volumes.
+fn pod_spec(spec: &Value, path: &str, claims: &Value, causes: &mut Vec<Cause>) {
     let containers = spec["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
     if containers.is_empty() {
         causes.push(Cause::required(&format!("{path}.containers"), ""));
@@ -224,6 +225,8 @@ fn pod_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
         }
         volumes.push(name);
     }
+    // One of the same name stands in place of the volume.
+    volumes.extend(claims.as_array().into_iter().flatten().filter_map(|it| it["metadata"]["name"].as_str()));
     let mut seen = Vec::new();
     for list in ["containers", "initContainers"] {
         for (index, container) in spec[list].as_array().into_iter().flatten().enumerate() {

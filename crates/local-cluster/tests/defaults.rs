@@ -55,6 +55,24 @@ async fn a_deployment_is_filled_in_as_a_real_server_does_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stateful_set_may_mount_its_claims_and_nothing_else() {
+    let (_cluster, client) = start().await;
+    let set = |mount: &str| {
+        json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "s"},
+            "spec": {"serviceName": "s", "selector": {"matchLabels": {"name": "s"}},
+                "template": {"metadata": {"labels": {"name": "s"}}, "spec": {"containers": [
+                    {"name": "main", "image": "x/run:1", "volumeMounts": [{"name": mount, "mountPath": "/data"}]}]}},
+                "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {
+                    "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}}]}})
+    };
+    let path = "/apis/apps/v1/namespaces/golden/statefulsets";
+    let (status, refused) = post(&client, path, &set("other")).await;
+    assert_eq!(status, 422, "{refused}");
+    let (status, made) = post(&client, path, &set("data")).await;
+    assert_eq!(status, 201, "{made}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_service_and_a_pod_are_filled_in_too() {
     let (_cluster, client) = start().await;
     let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "svc"},
