@@ -8,7 +8,9 @@ mod arrivals;
 mod error;
 mod explain;
 mod files;
+mod follow;
 mod judge;
+mod known;
 mod list;
 mod plan;
 mod poll;
@@ -17,6 +19,7 @@ mod start;
 mod stop;
 mod supersede;
 mod turns;
+mod unwritten;
 mod update;
 
 use std::sync::{Arc, Mutex};
@@ -24,8 +27,10 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 
 pub use error::{PollError, StartError, StopError, UpdateError};
+pub use follow::follow_changes;
+pub use known::KnownService;
 pub use plan::StartRequest;
-pub use poll::ServiceStatus;
+pub use poll::{Polled, ServiceStatus};
 pub use recover::recover_forever;
 
 use crate::cluster::Cluster;
@@ -57,6 +62,8 @@ pub struct Services {
     site: Site,
     turns: turns::Turns<Name>,
     arrivals: arrivals::Arrivals,
+    known: known::Known,
+    unwritten: unwritten::UnwrittenStops,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
     /// A record that was `starting` before is of a process that is no more.
@@ -72,6 +79,8 @@ impl Services {
             site,
             turns: turns::Turns::default(),
             arrivals: arrivals::Arrivals::default(),
+            known: known::Known::default(),
+            unwritten: unwritten::UnwrittenStops::default(),
             superseded: Mutex::default(),
             born: Timestamp::now(),
             suspicions: judge::Suspicions::default(),
