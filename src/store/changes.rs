@@ -178,6 +178,12 @@ impl Store {
         changes
     }
 
+    /// Only what this process announces; nothing runs for it.
+    #[cfg(test)]
+    pub(super) fn own_changes(&self) -> Changes {
+        Changes(self.feed.announcer.sender.subscribe())
+    }
+
     pub fn user_changes(&self) -> UserChanges {
         let state = &self.feed.announcer.state;
         UserChanges {

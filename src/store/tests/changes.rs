@@ -82,7 +82,7 @@ pub async fn a_change_is_told_to_every_process(database: TestDatabase) {
 async fn what_this_process_changes_is_told_though_its_caller_goes_away() {
     let database = TestDatabase::sqlite();
     let store = database.connect().await;
-    let mut changes = store.changes().await;
+    let mut changes = store.own_changes();
     let sequence = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new().sequence;
     told(&mut changes, |batch| batch.services.contains(&sequence)).await;
     // The writer waits for somebody else's lock while its caller goes away.

@@ -8,7 +8,7 @@ use crate::domain::record::{AppliedObject, Details, ServiceRecord, ServiceState}
 use crate::store::Inserted;
 
 impl Inserted {
-    fn expect_new(self) -> ServiceRecord {
+    pub(super) fn expect_new(self) -> ServiceRecord {
         match self {
             Inserted::New(record) => record,
             other => panic!("{other:?}"),
