@@ -15,7 +15,7 @@ use crate::config::{Config, Environment, SharedConfig};
 use crate::domain::Clock;
 use crate::http::{Api, Limits, Server, routes};
 use crate::log_handlers;
-use crate::services::{Services, Site, recover_forever};
+use crate::services::{Services, Site, follow_changes, recover_forever};
 use crate::store::{DatabaseUrl, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
 
@@ -37,6 +37,7 @@ pub struct App {
     end: watch::Sender<bool>,
     server: JoinHandle<()>,
     recovery: JoinHandle<()>,
+    service_changes: JoinHandle<()>,
     log_changes: JoinHandle<()>,
     pub store: Store,
     pub services: Arc<Services>,
@@ -74,6 +75,9 @@ impl App {
             request_timeout: Duration::from_secs(config.current().http.request_timeout_seconds),
         };
         let services = Services::new(store.clone(), cluster, config.clone(), site, clock);
+        // From here on nothing is missed.
+        let changes = store.changes().await;
+        services.remember_all().await.context("failed to read the stored services")?;
         let authenticator = Arc::new(Authenticator::new(store.clone()));
 
         let listener = TcpListener::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
@@ -82,9 +86,10 @@ impl App {
         let api = Api { services: services.clone(), authenticator, log_handlers: log_handlers.clone(), config };
         let server = tokio::spawn(Server::new(listener, routes(api), limits).run(ended));
         let recovery = tokio::spawn(recover_forever(services.clone()));
+        let service_changes = tokio::spawn(follow_changes(services.clone(), changes));
         let log_changes = tokio::spawn(log_handlers.follow_forever());
         tracing::info!(%address, "listening");
-        Ok(Self { address, end, server, recovery, log_changes, store, services })
+        Ok(Self { address, end, server, recovery, service_changes, log_changes, store, services })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -94,6 +99,7 @@ impl App {
     /// Lets open requests finish and ends. What is not done is done by the next process.
     pub async fn shut_down(self) -> anyhow::Result<()> {
         self.recovery.abort();
+        self.service_changes.abort();
         self.log_changes.abort();
         let _ = self.end.send(true);
         self.server.await.context("the server broke off")

@@ -13,8 +13,8 @@ use crate::log_handlers::{
 };
 use crate::store::{Store, StoreError};
 
-/// How soon another process's change is seen. Reads at most four short rows.
-const ROUND: Duration = Duration::from_secs(1);
+/// Between attempts to read what changed.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How often a change that others change too is tried.
 const ATTEMPTS: usize = 5;
 
@@ -114,16 +114,24 @@ impl StoredLogHandlers {
 
     /// Sees the changes of other processes, until this one ends.
     pub async fn follow_forever(self: Arc<Self>) {
+        let mut changes = self.store.changes().await;
+        // What changed before that.
+        let mut is_due = true;
         let mut is_lost = false;
         loop {
-            tokio::time::sleep(ROUND).await;
+            if !is_due {
+                let batch = changes.next().await;
+                is_due = batch.log_handlers || batch.everything;
+                continue;
+            }
             match self.synchronise().await {
-                Ok(()) => is_lost = false,
+                Ok(()) => (is_due, is_lost) = (false, false),
                 Err(error) => {
                     if !is_lost {
                         tracing::warn!(%error, "changes of log handlers are not seen for now");
                     }
                     is_lost = true;
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }

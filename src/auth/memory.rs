@@ -8,9 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Principal;
+use crate::store::UserChanges;
 
-/// For so long a good credential is not looked up again; a change made elsewhere shows after it at the latest.
-pub const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+/// Changed users, groups and tokens count in every process after it, where the database can be reached.
+pub const CHANGES_COUNT_WITHIN: Duration = Duration::from_secs(2);
+/// For so long a good credential is not looked up again. A change is told by the feed long before.
+pub(super) const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+/// For so long a good credential lets in while the database cannot be asked: a hub that is refused takes all of its
+/// servers for stopped. A night; nobody can change a user meanwhile but over another process's connection.
+const TRUSTED_WITHOUT_DATABASE: Duration = Duration::from_secs(12 * 60 * 60);
 /// For so long after its last use, a look-up that finds the same password hash saves the argon2.
 const KNOWN_FOR: Duration = Duration::from_secs(15 * 60);
 const MOST_ENTRIES: usize = 1024;
@@ -22,15 +28,26 @@ pub(super) struct Remembered {
     pub(super) principal: Arc<Principal>,
     /// The hash that the password was found to match; `None` for a token.
     pub(super) password_hash: Option<Arc<str>>,
-    /// `Store::user_changes` from before the look-up.
-    pub(super) user_changes: u64,
+    /// From before the look-up.
+    pub(super) user_changes: UserChanges,
     pub(super) checked_at: Instant,
 }
 
 impl Remembered {
     /// Nothing needs to be looked up.
-    pub(super) fn is_fresh(&self, user_changes: u64, now: Instant) -> bool {
+    pub(super) fn is_fresh(&self, user_changes: UserChanges, now: Instant) -> bool {
         self.user_changes == user_changes && now.duration_since(self.checked_at) < REMEMBERED_FOR
+    }
+
+    /// It may let in where the database cannot be asked: no user is known to have changed since.
+    pub(super) fn may_stand_in(&self, user_changes: UserChanges, now: Instant) -> bool {
+        self.user_changes.certain == user_changes.certain
+            && now.duration_since(self.checked_at) < TRUSTED_WITHOUT_DATABASE
+    }
+
+    /// The password need not be checked against the same hash again.
+    pub(super) fn saves_the_check(&self, now: Instant) -> bool {
+        now.duration_since(self.checked_at) < KNOWN_FOR
     }
 }
 
@@ -40,14 +57,14 @@ pub(super) struct Memory(Mutex<HashMap<Key, Remembered>>);
 impl Memory {
     pub(super) fn get(&self, key: &Key, now: Instant) -> Option<Remembered> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.get(key).filter(|it| now.duration_since(it.checked_at) < KNOWN_FOR).cloned()
+        entries.get(key).filter(|it| now.duration_since(it.checked_at) < TRUSTED_WITHOUT_DATABASE).cloned()
     }
 
     pub(super) fn put(&self, key: Key, remembered: Remembered) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = remembered.checked_at;
         if entries.len() >= MOST_ENTRIES && !entries.contains_key(&key) {
-            entries.retain(|_, it| now.duration_since(it.checked_at) < KNOWN_FOR);
+            entries.retain(|_, it| now.duration_since(it.checked_at) < TRUSTED_WITHOUT_DATABASE);
         }
         if entries.len() >= MOST_ENTRIES
             && !entries.contains_key(&key)
@@ -70,10 +87,12 @@ mod tests {
     use super::*;
     use crate::domain::Credential;
 
+    const SEEN: UserChanges = UserChanges { certain: 1, possible: 1 };
+
     fn remembered(checked_at: Instant) -> Remembered {
         let credential = Credential::parse("hub").unwrap();
         let principal = Arc::new(Principal { credential, is_superuser: false, groups: BTreeSet::new() });
-        Remembered { principal, password_hash: None, user_changes: 1, checked_at }
+        Remembered { principal, password_hash: None, user_changes: SEEN, checked_at }
     }
 
     fn key(number: usize) -> Key {
@@ -83,16 +102,22 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_is_fresh_until_its_time_is_over_or_a_user_changes() {
+    fn a_credential_is_fresh_until_its_time_is_over_or_a_user_may_have_changed() {
         let now = Instant::now();
+        let before = |time: Duration| now + time - Duration::from_millis(1);
         let entry = remembered(now);
-        assert!(entry.is_fresh(1, now + REMEMBERED_FOR - Duration::from_millis(1)));
-        assert!(!entry.is_fresh(1, now + REMEMBERED_FOR));
-        assert!(!entry.is_fresh(2, now));
+        let (certain, possible) = (UserChanges { certain: 2, ..SEEN }, UserChanges { possible: 2, ..SEEN });
+        assert!(entry.is_fresh(SEEN, before(REMEMBERED_FOR)));
+        assert!(!entry.is_fresh(SEEN, now + REMEMBERED_FOR));
+        assert!(!entry.is_fresh(certain, now) && !entry.is_fresh(possible, now));
+        assert!(entry.may_stand_in(possible, before(TRUSTED_WITHOUT_DATABASE)));
+        assert!(!entry.may_stand_in(SEEN, now + TRUSTED_WITHOUT_DATABASE));
+        assert!(!entry.may_stand_in(certain, now));
+        assert!(entry.saves_the_check(before(KNOWN_FOR)) && !entry.saves_the_check(now + KNOWN_FOR));
         let memory = Memory::default();
         memory.put(key(1), entry);
-        assert!(memory.get(&key(1), now + KNOWN_FOR - Duration::from_millis(1)).is_some());
-        assert!(memory.get(&key(1), now + KNOWN_FOR).is_none());
+        assert!(memory.get(&key(1), before(TRUSTED_WITHOUT_DATABASE)).is_some());
+        assert!(memory.get(&key(1), now + TRUSTED_WITHOUT_DATABASE).is_none());
         assert!(memory.get(&key(2), now).is_none());
     }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZero;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use rand::RngExt;
@@ -24,9 +24,9 @@ use tokio::sync::Semaphore;
 
 use crate::domain::Credential;
 use crate::domain::group::Group;
-use crate::store::{Store, StoreError, User};
+use crate::store::{Store, StoreError, User, UserChanges};
 
-pub use memory::REMEMBERED_FOR;
+pub use memory::CHANGES_COUNT_WITHIN;
 pub use passwords::{PasswordError, hash_password};
 pub use startup::{StartupUsersError, create_startup_users};
 pub use tokens::{TokenError, imported_token, new_token, token_hash};
@@ -85,8 +85,8 @@ pub enum AuthError {
 /// Checks credentials against the database, and remembers the good ones for a while.
 pub struct Authenticator {
     store: Store,
-    /// Of this process and this run.
-    secret: [u8; 32],
+    /// Begun with a key of this process and this run.
+    hmac: Option<Hmac<Sha256>>,
     memory: Memory,
     throttle: Throttle,
     /// As many argon2 checks at a time as there are processors, each 19 MiB.
@@ -99,13 +99,22 @@ pub struct Authenticator {
 /// What tells the time, so that tests need not wait.
 type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
+/// How long a login that may be taken from memory waits for the database.
+const LOOK_UP_TIME: Duration = Duration::from_secs(1);
+
+enum LookedUp {
+    Found(Option<User>),
+    /// The database did not answer.
+    Away(Arc<Principal>),
+}
+
 /// A login by password that must be checked.
 struct Attempt<'a> {
     name: &'a str,
     password: SecretString,
     address: IpAddr,
     key: Key,
-    user_changes: u64,
+    user_changes: UserChanges,
 }
 
 impl Authenticator {
@@ -117,7 +126,7 @@ impl Authenticator {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
             store,
-            secret: rand::rng().random(),
+            hmac: <Hmac<Sha256> as KeyInit>::new_from_slice(&rand::rng().random::<[u8; 32]>()).ok(),
             memory: Memory::default(),
             throttle: Throttle::default(),
             checks: Semaphore::new(processors.min(8)),
@@ -127,12 +136,11 @@ impl Authenticator {
     }
 
     /// Who sent this `Authorization` header from this address.
-    pub async fn authenticate(&self, header: Option<&[u8]>, address: IpAddr) -> Result<Principal, AuthError> {
-        let principal = match header::read(header)? {
-            Claim::Password { name, password } => self.by_password(&name, password, address).await?,
-            Claim::Token(token) => self.by_token(&token).await?,
-        };
-        Ok(Principal::clone(&principal))
+    pub async fn authenticate(&self, header: Option<&[u8]>, address: IpAddr) -> Result<Arc<Principal>, AuthError> {
+        match header::read(header)? {
+            Claim::Password { name, password } => self.by_password(&name, password, address).await,
+            Claim::Token(token) => self.by_token(&token).await,
+        }
     }
 
     async fn by_token(&self, token: &SecretString) -> Result<Arc<Principal>, AuthError> {
@@ -141,7 +149,11 @@ impl Authenticator {
         if let Some(known) = self.fresh(&key, user_changes) {
             return Ok(known);
         }
-        let user = self.store.user_by_token_hash(&token_hash(token)).await?;
+        let stand_in = self.stand_in(&key, user_changes);
+        let user = match self.look_up(stand_in, self.store.user_by_token_hash(&token_hash(token))).await? {
+            LookedUp::Found(user) => user,
+            LookedUp::Away(known) => return Ok(known),
+        };
         let Some(user) = user.filter(|it| it.is_active) else {
             self.memory.remove(&key);
             return Err(AuthError::Token);
@@ -160,11 +172,16 @@ impl Authenticator {
         if let Some(known) = self.fresh(&key, user_changes) {
             return Ok(known);
         }
-        let user = self.store.user(name).await?.filter(|it| it.is_active);
+        let stand_in = self.stand_in(&key, user_changes);
+        let user = match self.look_up(stand_in, self.store.user(name)).await? {
+            LookedUp::Found(user) => user.filter(|it| it.is_active),
+            LookedUp::Away(known) => return Ok(known),
+        };
         let hash: Option<Arc<str>> = user.as_ref().and_then(|it| it.password_hash.as_deref()).map(Arc::from);
 
         // The same password was found to match this very hash: that has not changed.
-        let known = self.memory.get(&key, self.now()).and_then(|it| it.password_hash);
+        let now = self.now();
+        let known = self.memory.get(&key, now).filter(|it| it.saves_the_check(now)).and_then(|it| it.password_hash);
         if let (Some(user), Some(hash), Some(known)) = (&user, &hash, known)
             && bool::from(hash.as_bytes().ct_eq(known.as_bytes()))
         {
@@ -205,12 +222,41 @@ impl Authenticator {
         Err(AuthError::Password)
     }
 
-    fn fresh(&self, key: &Key, user_changes: u64) -> Option<Arc<Principal>> {
+    /// Asks the database; where it does not answer, whoever was let in before is let in again.
+    async fn look_up(
+        &self,
+        stand_in: Option<Arc<Principal>>,
+        query: impl Future<Output = Result<Option<User>, StoreError>>,
+    ) -> Result<LookedUp, AuthError> {
+        let Some(stand_in) = stand_in else { return Ok(LookedUp::Found(query.await?)) };
+        match self.store.in_time_or_away(LOOK_UP_TIME, query).await {
+            Ok(user) => Ok(LookedUp::Found(user)),
+            Err(error) => {
+                tracing::debug!(%error, user = %stand_in.credential, "a login is taken from memory");
+                metrics::counter!("k8smgr_logins_without_database_total").increment(1);
+                Ok(LookedUp::Away(stand_in))
+            }
+        }
+    }
+
+    /// Who had this credential when the database was last asked.
+    fn stand_in(&self, key: &Key, user_changes: UserChanges) -> Option<Arc<Principal>> {
+        let now = self.now();
+        self.memory.get(key, now).filter(|it| it.may_stand_in(user_changes, now)).map(|it| it.principal)
+    }
+
+    fn fresh(&self, key: &Key, user_changes: UserChanges) -> Option<Arc<Principal>> {
         let now = self.now();
         self.memory.get(key, now).filter(|it| it.is_fresh(user_changes, now)).map(|it| it.principal)
     }
 
-    fn remember(&self, key: Key, user: &User, password_hash: Option<Arc<str>>, user_changes: u64) -> Arc<Principal> {
+    fn remember(
+        &self,
+        key: Key,
+        user: &User,
+        password_hash: Option<Arc<str>>,
+        user_changes: UserChanges,
+    ) -> Arc<Principal> {
         let principal = Arc::new(Principal::from(user));
         let remembered =
             Remembered { principal: Arc::clone(&principal), password_hash, user_changes, checked_at: self.now() };
@@ -223,7 +269,7 @@ impl Authenticator {
     }
 
     fn key(&self, kind: &[u8], parts: &[&str]) -> Key {
-        let Ok(mut hmac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.secret) else {
+        let Some(mut hmac) = self.hmac.clone() else {
             // HMAC takes keys of any length. Were it not so, nothing would be found and everything checked.
             return rand::rng().random();
         };

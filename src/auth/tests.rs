@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
 use secrecy::SecretString;
 
+use super::memory::REMEMBERED_FOR;
 use super::*;
 use crate::store::{DatabaseUrl, TokenAdded};
 

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::settings::{database_url, load_config};
-use crate::auth::{REMEMBERED_FOR, hash_password, imported_token, new_token, token_hash};
+use crate::auth::{CHANGES_COUNT_WITHIN, hash_password, imported_token, new_token, token_hash};
 use crate::config::{Environment, SecretUrl};
 use crate::domain::Credential;
 use crate::domain::group::Group;
@@ -102,7 +102,7 @@ async fn execute(
     store: &Store,
     ask: impl Fn(&str, bool) -> anyhow::Result<SecretString>,
 ) -> anyhow::Result<String> {
-    let soon = format!("running servers follow within {} s", REMEMBERED_FOR.as_secs());
+    let soon = format!("running servers follow within {} s", CHANGES_COUNT_WITHIN.as_secs());
     match command {
         UserCommand::Add { name, groups, superuser, no_password, password } => {
             let credential = Credential::parse(&name).with_context(|| format!("`{name}` is no user name"))?;
@@ -322,7 +322,7 @@ mod tests {
         cli.run("add hub", "old").await;
         assert_eq!(
             cli.run("passwd hub", "jhubpw").await,
-            "Changed the password of hub; running servers follow within 60 s\n"
+            "Changed the password of hub; running servers follow within 2 s\n"
         );
         assert!(cli.logs_in("Basic aHViOmpodWJwdw==").await);
         assert!(cli.run("deactivate hub", "").await.starts_with("Deactivated user hub;"));

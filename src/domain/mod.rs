@@ -9,6 +9,7 @@ pub mod mark;
 pub mod names;
 pub mod object_id;
 pub mod record;
+pub mod service_json;
 pub mod status;
 pub mod target;
 

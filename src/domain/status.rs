@@ -64,6 +64,13 @@ pub struct PodObservation {
     pub is_deleting: bool,
 }
 
+impl PodObservation {
+    /// Its main container runs: whatever the others do, the service does.
+    pub fn serves(&self) -> bool {
+        !self.is_deleting && !self.phase.is_terminal() && self.main == MainContainer::Running
+    }
+}
+
 /// One workload that runs the main container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadObservation {
@@ -110,8 +117,7 @@ pub enum Verdict {
 pub fn judge(observation: &Observation, now: Moment, grace: Duration) -> Verdict {
     let newest = observation.pods.iter().filter(|pod| !pod.is_deleting).max_by_key(|pod| (pod.created, &pod.name));
     let Some(pod) = newest else { return without_pod(observation) };
-    let serves = |it: &PodObservation| !it.is_deleting && !it.phase.is_terminal() && it.main == MainContainer::Running;
-    if observation.pods.iter().any(serves) {
+    if observation.pods.iter().any(PodObservation::serves) {
         return Verdict::Running;
     }
     let past_grace = |since: Option<Moment>| since.is_some_and(|since| now.since(since) >= grace);

@@ -1,5 +1,7 @@
 //! Who may do what: authentication (401), then group (403), then method (405). The body comes after all of them.
 
+use std::sync::Arc;
+
 use http::Method;
 
 use super::{Api, ApiError, Call, Reply};
@@ -19,7 +21,7 @@ impl Area {
     }
 
     /// Lets a call through, or answers it.
-    pub async fn admit(self, api: &Api, call: &Call) -> Result<Principal, ApiError> {
+    pub async fn admit(self, api: &Api, call: &Call) -> Result<Arc<Principal>, ApiError> {
         let authorization = call.headers.get(http::header::AUTHORIZATION).map(|it| it.as_bytes());
         let principal = api.authenticator.authenticate(authorization, call.address).await?;
         if !principal.may(self.group) {

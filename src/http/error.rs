@@ -132,8 +132,6 @@ impl From<PollError> for ApiError {
     fn from(error: PollError) -> Self {
         match error {
             PollError::NotFound => ApiError::NotFound,
-            PollError::Store(error) => internal(&error),
-            PollError::BrokeOff(error) => internal(&error),
         }
     }
 }

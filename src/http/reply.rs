@@ -1,5 +1,6 @@
 //! An answer: status, `Allow`, and a body that is JSON or nothing.
 
+use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 
@@ -10,31 +11,31 @@ use super::error::ApiError;
 pub struct Reply {
     status: StatusCode,
     content_type: Option<&'static str>,
-    body: String,
+    body: Bytes,
     allow: Option<&'static str>,
     challenge: bool,
 }
 
 impl Reply {
-    fn new(status: StatusCode, content_type: Option<&'static str>, body: String) -> Self {
+    fn new(status: StatusCode, content_type: Option<&'static str>, body: Bytes) -> Self {
         Self { status, content_type, body, allow: None, challenge: false }
     }
 
-    pub fn json(status: StatusCode, body: String) -> Self {
-        Self::new(status, Some("application/json"), body)
+    pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self::new(status, Some("application/json"), body.into())
     }
 
     pub fn no_content() -> Self {
-        Self::new(StatusCode::NO_CONTENT, None, String::new())
+        Self::new(StatusCode::NO_CONTENT, None, Bytes::new())
     }
 
     pub fn ok_without_content() -> Self {
-        Self::new(StatusCode::OK, None, String::new())
+        Self::new(StatusCode::OK, None, Bytes::new())
     }
 
     /// The empty page that health checks have always got.
     pub fn empty_page() -> Self {
-        Self::new(StatusCode::OK, Some("text/html; charset=utf-8"), String::new())
+        Self::new(StatusCode::OK, Some("text/html; charset=utf-8"), Bytes::new())
     }
 
     pub fn error(error: &ApiError, allow: Option<&'static str>) -> Self {

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use super::error::START_MESSAGE;
 use super::{Api, ApiError, Call, Reply, SERVICE, SERVICES, input, view};
-use crate::domain::{Credential, ServerName};
+use crate::domain::{Credential, ServerName, service_json};
 
 pub async fn collection(api: Api, mut call: Call) -> Reply {
     let reply = async {
@@ -41,22 +41,28 @@ async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Re
     let record = api.services.start(request).await.map_err(|error| {
         ApiError::start_failed(&error, config.error_message(START_MESSAGE, "Could not start service"))
     })?;
-    Ok(Reply::json(StatusCode::CREATED, view::service(&record)))
+    Ok(Reply::json(StatusCode::CREATED, service_json::service(&record)))
 }
 
 async fn list(api: &Api, credential: &Credential) -> Result<Reply, ApiError> {
-    let records = api.services.list(credential).await?;
-    Ok(Reply::json(StatusCode::OK, view::services(&records)))
+    let body = match api.services.list(credential).await {
+        Ok(records) => view::services(&records),
+        Err(error) => {
+            tracing::warn!(%error, "a list is given as it was last known");
+            view::known_services(&api.services.list_known(credential))
+        }
+    };
+    Ok(Reply::json(StatusCode::OK, body))
 }
 
 async fn poll(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
-    let status = api.services.poll(credential, name).await?;
-    Ok(Reply::json(StatusCode::OK, view::status(&status)))
+    let polled = api.services.poll(credential, name).await?;
+    Ok(Reply::json(StatusCode::OK, view::polled(&polled, credential, name)))
 }
 
 async fn update(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
-    let status = api.services.update(credential, name).await?;
-    Ok(Reply::json(StatusCode::OK, view::status(&status)))
+    let polled = api.services.update(credential, name).await?;
+    Ok(Reply::json(StatusCode::OK, view::polled(&polled, credential, name)))
 }
 
 async fn stop(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {

@@ -1,39 +1,47 @@
-//! A service as clients see it. The keys and their order are theirs.
+//! A service as clients see it, where it is more than the object of `domain::service_json`.
 
+use bytes::Bytes;
 use serde_json::json;
 
-use crate::domain::ServiceRecord;
-use crate::services::ServiceStatus;
+use crate::domain::service_json::{self, status};
+use crate::domain::{Credential, ServerName, ServiceRecord, ServiceState};
+use crate::services::{KnownService, Polled};
 
-/// The object that POST answers with and lists hold.
-pub fn service(record: &ServiceRecord) -> String {
-    format!("{{{}}}", members(record))
-}
+/// The end of every answer that was rendered while a service ran.
+const RUNNING_END: &str = "\"stop_pending\":false,\"running\":true}";
 
-/// The same with `running`, and `details` where there is something to say.
-pub fn status(status: &ServiceStatus) -> String {
-    let details = status.details.as_ref().map_or_else(String::new, |details| {
-        let (error, detailed_error) = (json!(details.error), json!(details.detailed_error));
-        format!(",\"details\":{{\"error\":{error},\"detailed_error\":{detailed_error}}}")
-    });
-    format!("{{{},\"running\":{}{details}}}", members(&status.record), status.running)
+/// The answer to a poll: the object with `running`, and `details` where there is something to say.
+pub fn polled(polled: &Polled, credential: &Credential, server_name: &ServerName) -> Bytes {
+    match polled {
+        Polled::Runs(service) => service.running_answer.clone(),
+        Polled::Status(it) => service_json::polled(&it.record, it.running, it.details.as_ref()).into(),
+        Polled::Remembered { service, running, details } => {
+            format!("{},{}}}", known_members(service), status(*running, details.as_ref())).into()
+        }
+        // Nothing else is known of it.
+        Polled::Unknown(details) => format!(
+            "{{\"servername\":{},\"jhub_credential\":{},{}}}",
+            json!(server_name.as_str()),
+            json!(credential.as_str()),
+            status(true, Some(details))
+        )
+        .into(),
+    }
 }
 
 pub fn services(records: &[ServiceRecord]) -> String {
-    let views: Vec<_> = records.iter().map(service).collect();
+    let views: Vec<_> = records.iter().map(service_json::service).collect();
     format!("[{}]", views.join(","))
 }
 
-fn members(record: &ServiceRecord) -> String {
-    format!(
-        "\"servername\":{},\"start_id\":{},\"user_options\":{},\"jhub_user_id\":{},\"jhub_credential\":{},\
-         \"start_date\":\"{}\",\"stop_pending\":{}",
-        json!(record.server_name.as_str()),
-        json!(record.start_id.as_str()),
-        record.user_options.to_text(),
-        record.jhub_user_id,
-        json!(record.credential.as_str()),
-        record.start_date.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
-        record.stop_pending(),
-    )
+/// The same from memory.
+pub fn known_services(services: &[impl AsRef<KnownService>]) -> String {
+    let views: Vec<_> = services.iter().map(|it| format!("{}}}", known_members(it.as_ref()))).collect();
+    format!("[{}]", views.join(","))
+}
+
+fn known_members(service: &KnownService) -> String {
+    let answer = String::from_utf8_lossy(&service.running_answer);
+    let members = answer.strip_suffix(RUNNING_END).unwrap_or_default();
+    format!("{members}\"stop_pending\":{}", service.state == ServiceState::Stopping)
 }

@@ -10,7 +10,7 @@ use super::Services;
 use crate::cluster::watch::workloads::observe_value;
 use crate::cluster::{ClusterError, Deadline};
 use crate::domain::status::{Failure, MainContainer, PodObservation, Verdict, judge};
-use crate::domain::{AppliedObject, Moment, ServiceRecord};
+use crate::domain::{AppliedObject, Moment, ObjectId};
 
 /// A poll waits this long for a direct read.
 const CONFIRM_TIME: Duration = Duration::from_secs(2);
@@ -43,14 +43,24 @@ pub enum Judgement {
     Over(End),
 }
 
+/// What a judgement needs of a service.
+#[derive(Clone, Copy)]
+pub struct Judged<'a> {
+    pub object_id: &'a ObjectId,
+    /// What the watch cache files it under.
+    pub label: &'a str,
+    /// Its workloads, perhaps among others.
+    pub objects: &'a [AppliedObject],
+}
+
 impl Services {
-    pub(super) async fn judge(&self, record: &ServiceRecord) -> Judgement {
-        if !self.cluster.is_synced(&record.objects) {
+    pub(super) async fn judge(&self, service: Judged<'_>) -> Judgement {
+        if !self.cluster.is_synced(service.objects) {
             return Judgement::CannotTell;
         }
         let information = &self.config.current().services.status_information;
         let grace = Duration::from_secs(information.fatal_grace_seconds);
-        let observation = self.cluster.watches().observe(self.mark(record).service());
+        let observation = self.cluster.watches().observe(service.label);
         match judge(&observation, self.clock.moment(), grace) {
             Verdict::Running | Verdict::Waiting(None) => Judgement::Runs,
             Verdict::Failed(failure) => match self.still_fails(&failure).await {
@@ -61,11 +71,11 @@ impl Services {
                 true => Judgement::Over(End::Failed(Failure::CannotStart(pod))),
                 false => Judgement::Runs,
             },
-            Verdict::Gone => match self.confirm_gone(&record.objects).await {
+            Verdict::Gone => match self.confirm_gone(service.objects).await {
                 Ok(Some(end)) => Judgement::Over(end),
                 Ok(None) => Judgement::Runs,
                 Err(error) => {
-                    tracing::debug!(id = %record.object_id, %error, "cannot confirm that the service is gone");
+                    tracing::debug!(id = %service.object_id, %error, "cannot confirm that the service is gone");
                     Judgement::Runs
                 }
             },

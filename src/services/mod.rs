@@ -9,7 +9,9 @@ mod arrivals;
 mod error;
 mod explain;
 mod files;
+mod follow;
 mod judge;
+mod known;
 mod list;
 mod plan;
 mod poll;
@@ -20,6 +22,7 @@ mod supersede;
 mod survey;
 mod sweep;
 mod turns;
+mod unwritten;
 mod update;
 
 use std::collections::HashSet;
@@ -27,8 +30,10 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::{PollError, StartError, StopError, UpdateError};
+pub use follow::follow_changes;
+pub use known::KnownService;
 pub use plan::StartRequest;
-pub use poll::ServiceStatus;
+pub use poll::{Polled, ServiceStatus};
 pub use recover::recover_forever;
 pub use sweep::SweepHalt;
 
@@ -62,6 +67,8 @@ pub struct Services {
     site: Site,
     turns: turns::Turns<Name>,
     arrivals: arrivals::Arrivals,
+    known: known::Known,
+    unwritten: unwritten::UnwrittenStops,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
     clock: Clock,
@@ -84,6 +91,8 @@ impl Services {
             site,
             turns: turns::Turns::default(),
             arrivals: arrivals::Arrivals::default(),
+            known: known::Known::default(),
+            unwritten: unwritten::UnwrittenStops::default(),
             superseded: Mutex::default(),
             ages: ages::Ages::default(),
             recovering: recover::Recovering::default(),

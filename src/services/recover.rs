@@ -143,7 +143,6 @@ impl Services {
         tokio::task::spawn_blocking(move || crate::user_homes::remove_abandoned(&config.userhomes));
         let mut newest = HashMap::new();
         for record in self.store.services_in(&ServiceState::ALL).await? {
-            self.inherited.fetch_max(record.sequence, Ordering::SeqCst);
             if newest.insert(name_of(&record), record.sequence).is_some() {
                 self.note_superseded(name_of(&record));
             }
@@ -239,7 +238,7 @@ impl Services {
             Some(current) if current.state == record.state => current,
             _ => return Ok(()),
         };
-        self.store.begin_stop(current.sequence).await?;
+        self.begin_stop(current.sequence).await?;
         fail_point!(RecoverAfterRecord);
         let deadline = Deadline::after(STOP_TIME);
         let is_unconfirmed = current.objects.iter().any(|it| it.uid.is_none());

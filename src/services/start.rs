@@ -65,10 +65,15 @@ impl Services {
     /// and its start is over.
     async fn roll_back(&self, record: &ServiceRecord, error: &StartError) {
         let deadline = Deadline::after(ROLL_BACK_TIME);
-        if let Err(error) = self.store.begin_stop(record.sequence).await {
+        if let Err(error) = self.begin_stop(record.sequence).await {
             tracing::warn!(id = %record.object_id, %error, "a failed start is removed later");
+            // The record waits for the database, the objects need not.
+            if let Err(error) = self.delete_objects(record, deadline).await {
+                tracing::warn!(id = %record.object_id, %error, "objects of a failed start are removed later");
+            }
             return;
         }
+        self.known.set_state(record.sequence, ServiceState::Stopping, None);
         // What the API server was asked for it may still do, though it did not answer: the record stays for a while.
         let may_take_effect = matches!(error, StartError::Cluster(error) if error.is_passing());
         let removed = match may_take_effect {
@@ -87,6 +92,8 @@ impl Services {
         arrival: &Arrival<'_>,
         deadline: Deadline,
     ) -> Result<Claim, StartError> {
+        // A stop that waits for the database comes before a start that was asked for later.
+        self.write_waiting_stop(&(request.credential.clone(), request.server_name.clone())).await?;
         // First, so that a repeated request is answered whatever became of the description.
         let (credential, server_name) = (&request.credential, &request.server_name);
         let mut named = self.store.services_named(credential, server_name).await?;
@@ -96,7 +103,8 @@ impl Services {
                 return Ok(Claim::StartedBefore(Box::new(same)));
             }
             // The same name and start id again after its end: what is left of it makes room first.
-            self.store.begin_stop(same.sequence).await?;
+            self.begin_stop(same.sequence).await?;
+            self.known.set_state(same.sequence, ServiceState::Stopping, None);
             self.remove(&same, deadline).await.map_err(|_| StartError::EarlierStartRemains)?;
         }
         let plan = self.plan(request, deadline).await?;
@@ -110,6 +118,7 @@ impl Services {
         match self.store.insert_service(&plan.new).await? {
             Inserted::New(record) => {
                 fail_point!(StartAfterRecord);
+                self.known.put(&record, &self.mark(&record));
                 self.supersede(&record, named);
                 self.note_namespaces(&record.objects);
                 Ok(Claim::Ours(Box::new(plan), Box::new(record)))
@@ -146,6 +155,7 @@ impl Services {
         fail_point!(StartAfterRunning);
         record.state = ServiceState::Running;
         self.started().insert(record.sequence);
+        self.known.put(record, &mark);
         Ok(())
     }
 

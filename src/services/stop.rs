@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::{Name, Services, StopError, name_of};
@@ -15,8 +16,8 @@ use crate::store::StoreError;
 /// What a DELETE waits for; a hub sends it once and ignores its failure, so the rest happens in the background.
 const STOP_TIME: Duration = Duration::from_secs(8);
 
-/// Between attempts to write a stop down.
-const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a DELETE waits for the database.
+const WRITING_TIME: Duration = Duration::from_secs(6);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
@@ -27,30 +28,41 @@ pub enum RemoveError {
 }
 
 impl Services {
-    /// Stops every start of a name. Once this has answered the stop is never forgotten, whatever fails afterwards.
+    /// Stops every start of a name. Once this has answered the stop is not forgotten, whatever fails afterwards; that
+    /// the caller hangs up changes nothing.
     pub async fn stop(self: &Arc<Self>, credential: &Credential, server_name: &ServerName) -> Result<(), StopError> {
-        let name = (credential.clone(), server_name.clone());
+        let (services, name) = (self.clone(), (credential.clone(), server_name.clone()));
+        let stopping = tokio::spawn(async move { services.stop_name(name).await }.in_current_span());
+        // It can only break off by a defect of ours, which the log tells of.
+        stopping.await.unwrap_or(Ok(()))
+    }
+
+    async fn stop_name(self: Arc<Self>, name: Name) -> Result<(), StopError> {
         let stops_arrivals = self.arrivals.stop(&name);
-        let named = match self.begin_stops(&name).await {
+        let named = match self.store.in_time_or_away(WRITING_TIME, self.begin_stops(&name)).await {
             Ok(named) => named,
             Err(error) => {
-                tracing::error!(%error, %credential, %server_name, "a stop is written down later");
-                self.begin_stops_later(name);
+                tracing::error!(%error, credential = %name.0, server_name = %name.1, "a stop is written down later");
+                self.stop_without_database(name);
                 return Ok(());
             }
         };
         if named.is_empty() && !stops_arrivals {
             return Err(StopError::NotFound);
         }
+        let _ = tokio::time::timeout(STOP_TIME, self.finish_stops(named)).await;
+        Ok(())
+    }
+
+    /// Carries stops out in a task of its own.
+    pub(super) fn finish_stops(self: &Arc<Self>, stopping: Vec<ServiceRecord>) -> JoinHandle<()> {
         let services = self.clone();
         let work = async move {
-            for record in named {
+            for record in stopping {
                 services.finish_stop(&record, Deadline::after(STOP_TIME)).await;
             }
         };
-        let work = tokio::spawn(work.in_current_span());
-        let _ = tokio::time::timeout(STOP_TIME, work).await;
-        Ok(())
+        tokio::spawn(work.in_current_span())
     }
 
     /// Writes the stop of every start of a name down, and gives these starts.
@@ -58,22 +70,16 @@ impl Services {
         let named = self.store.services_named(credential, server_name).await?;
         for record in &named {
             fail_point!(StopBeforeRecord);
-            self.store.begin_stop(record.sequence).await?;
+            self.begin_stop(record.sequence).await?;
             fail_point!(StopAfterRecord);
         }
         Ok(named)
     }
 
-    /// The hub sends its DELETE once: while the database fails, the stop is kept in memory.
-    fn begin_stops_later(self: &Arc<Self>, name: Name) {
-        let services = self.clone();
-        let work = async move {
-            // `recover` carries it out once it is written down.
-            while services.begin_stops(&name).await.is_err() {
-                tokio::time::sleep(DATABASE_PAUSE).await;
-            }
-        };
-        tokio::spawn(work.in_current_span());
+    pub(super) async fn begin_stop(&self, sequence: i64) -> Result<(), StoreError> {
+        self.store.begin_stop(sequence).await?;
+        self.known.set_state(sequence, ServiceState::Stopping, None);
+        Ok(())
     }
 
     /// Carries out a stop that was written down; what fails is tried again by `recover`.
@@ -111,6 +117,7 @@ impl Services {
         fail_point!(StopAfterFiles);
         self.store.remove_service(record.sequence).await?;
         self.started().remove(&record.sequence);
+        self.known.remove(record.sequence);
         fail_point!(StopAfterRemoval);
         Ok(())
     }

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use super::{Name, Services, name_of};
 use crate::cluster::Deadline;
-use crate::domain::{Moment, ServiceRecord, ServiceState};
+use crate::domain::{Credential, Moment, ServerName, ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,12 +42,21 @@ impl Services {
     }
 
     /// The hub knows the newest start: the older ones go. Waits a little, so that they usually have.
-    pub(super) async fn newest_was_polled(self: &Arc<Self>, newest: &ServiceRecord) {
-        let name = name_of(newest);
+    pub(super) async fn newest_was_polled(
+        self: &Arc<Self>,
+        credential: &Credential,
+        server_name: &ServerName,
+        newest: i64,
+    ) {
+        // Hardly ever anything, and every poll asks; nothing can be written while the database is away.
+        if self.superseded.lock().unwrap_or_else(PoisonError::into_inner).is_empty() || self.store.is_away() {
+            return;
+        }
+        let name = (credential.clone(), server_name.clone());
         if self.superseded.lock().unwrap_or_else(PoisonError::into_inner).remove(&name).is_none() {
             return;
         }
-        let (services, newest) = (self.clone(), newest.sequence);
+        let services = self.clone();
         let work = tokio::spawn(async move { services.stop_older(&name, newest).await }.in_current_span());
         let _ = tokio::time::timeout(POLL_TIME, work).await;
     }
@@ -85,7 +94,7 @@ impl Services {
     async fn stop_records(&self, records: Vec<ServiceRecord>) {
         for record in records {
             fail_point!(SupersedeBeforeRecord);
-            if let Err(error) = self.store.begin_stop(record.sequence).await {
+            if let Err(error) = self.begin_stop(record.sequence).await {
                 tracing::warn!(id = %record.object_id, %error, "a superseded start is stopped later");
                 self.note_superseded(name_of(&record));
                 continue;

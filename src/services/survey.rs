@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 
 use super::Services;
-use crate::domain::status::MainContainer;
 use crate::domain::{Mark, ServiceState};
 use crate::store::{ServiceKey, StoreError};
 
@@ -28,7 +27,7 @@ impl Services {
         let orphans = self.store.services_without_user().await?;
         for mut record in orphans.into_iter().filter(|it| it.state != ServiceState::Stopping) {
             tracing::warn!(id = %record.object_id, credential = %record.credential, "a service of a deleted user is stopped");
-            self.store.begin_stop(record.sequence).await?;
+            self.begin_stop(record.sequence).await?;
             record.state = ServiceState::Stopping;
             self.stop_soon(record);
         }
@@ -55,30 +54,23 @@ impl Services {
         if !self.cluster.watches().are_well() {
             return Ok(());
         }
-        let doubtful: Vec<ServiceKey> =
-            self.store.service_keys().await?.into_iter().filter(|it| self.is_doubtful(it)).collect();
+        let watches = self.cluster.watches();
+        let doubtful: Vec<i64> =
+            self.known.running().iter().filter(|it| !watches.serves(&it.label)).map(|it| it.sequence).collect();
         stream::iter(doubtful)
-            .for_each_concurrent(AT_ONCE, |key| async move {
-                match self.store.service(key.sequence).await {
+            .for_each_concurrent(AT_ONCE, |sequence| async move {
+                match self.store.service(sequence).await {
                     Ok(Some(record)) if record.state == ServiceState::Running => {
-                        if let Err(error) = self.status(record).await {
-                            tracing::warn!(sequence = key.sequence, %error, "a service is judged later");
+                        if let Err(error) = self.end_if_over(record).await {
+                            tracing::warn!(sequence, %error, "a service is judged later");
                         }
                     }
                     Ok(_) => {}
-                    Err(error) => tracing::warn!(sequence = key.sequence, %error, "a service is judged later"),
+                    Err(error) => tracing::warn!(sequence, %error, "a service is judged later"),
                 }
             })
             .await;
         Ok(())
-    }
-
-    fn is_doubtful(&self, key: &ServiceKey) -> bool {
-        if key.state != ServiceState::Running {
-            return false;
-        }
-        let observation = self.cluster.watches().observe(self.mark_of(key).service());
-        !observation.pods.iter().any(|it| it.main == MainContainer::Running && !it.is_deleting)
     }
 
     pub(super) fn mark_of(&self, key: &ServiceKey) -> Mark {

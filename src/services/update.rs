@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use super::plan::Planned;
-use super::{PollError, ServiceStatus, Services, UpdateError, name_of};
+use super::{PollError, Polled, Services, UpdateError, name_of};
 use crate::cluster::Deadline;
 use crate::description::ownership::set_owner;
 use crate::description::{Ownership, manifest, workload};
@@ -21,15 +21,11 @@ impl Services {
         self: &Arc<Self>,
         credential: &Credential,
         server_name: &ServerName,
-    ) -> Result<ServiceStatus, UpdateError> {
+    ) -> Result<Polled, UpdateError> {
         let record = self.store.newest_service(credential, server_name).await?.ok_or(UpdateError::NotFound)?;
         let services = self.clone();
         tokio::spawn(async move { services.apply_update(record).await }.in_current_span()).await??;
-        self.poll(credential, server_name).await.map_err(|error| match error {
-            PollError::NotFound => UpdateError::NotFound,
-            PollError::Store(error) => UpdateError::Store(error),
-            PollError::BrokeOff(error) => UpdateError::BrokeOff(error),
-        })
+        self.poll(credential, server_name).await.map_err(|PollError::NotFound| UpdateError::NotFound)
     }
 
     async fn apply_update(self: &Arc<Self>, record: ServiceRecord) -> Result<(), UpdateError> {
@@ -74,6 +70,7 @@ impl Services {
         }
         fail_point!(UpdateAfterObjects);
         self.cluster.watch(&objects, deadline).await?;
+        self.known.put(&ServiceRecord { objects, ..record.clone() }, &mark);
         Ok(())
     }
 }

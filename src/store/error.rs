@@ -28,6 +28,8 @@ pub enum StoreError {
     Connect(#[source] Source),
     #[error("the database did not answer within {0}")]
     Slow(Deadline),
+    #[error("the database does not answer for now")]
+    Away,
     #[error("database query failed")]
     Query(#[from] diesel::result::Error),
     #[error("failed to read {what} `{value}` from the database")]

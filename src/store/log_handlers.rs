@@ -4,7 +4,7 @@ use diesel::result::{DatabaseErrorKind, Error};
 use diesel::{ExpressionMethods, Insertable, QueryDsl};
 
 use super::schema::log_handlers::{self, dsl};
-use super::{Store, StoreError, query};
+use super::{Change, Store, StoreError, query};
 use crate::domain::Json;
 
 /// A handler's name and its configuration.
@@ -40,7 +40,9 @@ impl Store {
     pub async fn insert_log_handler(&self, handler: &str, configuration: &Json) -> Result<bool, StoreError> {
         let row = NewRow { handler: handler.to_owned(), configuration: configuration.to_text() };
         let inserted =
-            query!(self.write, |connection| diesel::insert_into(dsl::log_handlers).values(&row).execute(connection));
+            query!(self.write, |_| Some(Change::LogHandlers), |connection| diesel::insert_into(dsl::log_handlers)
+                .values(&row)
+                .execute(connection));
         match inserted {
             Ok(_) => Ok(true),
             Err(StoreError::Query(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))) => Ok(false),
@@ -51,7 +53,7 @@ impl Store {
     /// False: it is not `old` any more. Somebody has changed or removed it.
     pub async fn replace_log_handler(&self, handler: &str, old: &Json, new: &Json) -> Result<bool, StoreError> {
         let (handler, old, new) = (handler.to_owned(), old.to_text(), new.to_text());
-        let changed = query!(self.write, |connection| diesel::update(
+        let changed = query!(self.write, |_| Some(Change::LogHandlers), |connection| diesel::update(
             dsl::log_handlers.filter(dsl::handler.eq(&handler)).filter(dsl::configuration.eq(&old))
         )
         .set(dsl::configuration.eq(&new))
@@ -62,9 +64,10 @@ impl Store {
     /// False: there is none of this name.
     pub async fn delete_log_handler(&self, handler: &str) -> Result<bool, StoreError> {
         let handler = handler.to_owned();
-        let deleted =
-            query!(self.write, |connection| diesel::delete(dsl::log_handlers.filter(dsl::handler.eq(&handler)))
-                .execute(connection))?;
+        let deleted = query!(self.write, |_| Some(Change::LogHandlers), |connection| diesel::delete(
+            dsl::log_handlers.filter(dsl::handler.eq(&handler))
+        )
+        .execute(connection))?;
         Ok(deleted == 1)
     }
 }

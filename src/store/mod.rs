@@ -3,7 +3,9 @@
 //! Every operation is one statement, or a few that need no transaction, so that a caller which goes away midway
 //! leaves nothing open. Which of several processes wins is decided by the database, never by reading first.
 
+mod changes;
 mod error;
+mod listen;
 mod log_handlers;
 mod migrations;
 mod postgres;
@@ -20,12 +22,12 @@ mod users;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::{ExpressionMethods, QueryDsl, QueryResult};
 use rand::RngExt;
 
+pub use changes::{Batch, Change, Changes, UserChanges};
 pub use error::StoreError;
 pub use log_handlers::LogHandlerRow;
 pub use service_keys::ServiceKey;
@@ -57,7 +59,7 @@ impl fmt::Display for Deadline {
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
-    user_changes: Arc<AtomicU64>,
+    feed: Arc<changes::Feed>,
 }
 
 #[derive(Clone)]
@@ -71,14 +73,25 @@ enum Backend {
 /// The expression is compiled once for each. On SQLite it is a closure on a blocking thread, so it owns what it uses;
 /// on PostgreSQL a future, which is made again where a question meets a connection that was lost (`read`). What
 /// changes something (`write`) is never repeated: it may have been carried out.
+///
+/// `query!(self.write, |result| Some(change), |connection| expression)` tells the feed what was changed, also where the
+/// caller went away. On PostgreSQL triggers tell of services.
 macro_rules! query {
     ($self:ident . $mode:ident, |$connection:ident| $query:expr) => {
+        $crate::store::query!($self.$mode, |_| None, |$connection| $query)
+    };
+    ($self:ident . $mode:ident, $change:expr, |$connection:ident| $query:expr) => {
         match &$self.backend {
             $crate::store::Backend::Sqlite(pools) => {
+                let announcer = $self.feed.announcer().clone();
                 pools
                     .$mode(move |$connection| {
                         use diesel::RunQueryDsl;
-                        $query
+                        let result = $query;
+                        if let Ok(value) = &result {
+                            $crate::store::changed_by(value, $change).into_iter().for_each(|it| announcer.announce(it));
+                        }
+                        result
                     })
                     .await
             }
@@ -106,7 +119,12 @@ macro_rules! query {
                             }
                             may_repeat = false;
                         }
-                        Ok(value) => break Ok(value),
+                        Ok(value) => {
+                            let change = $crate::store::changed_by(&value, $change);
+                            let is_told = matches!(change, None | Some($crate::store::Change::Service(_)));
+                            change.filter(|_| !is_told).into_iter().for_each(|it| $self.feed.announcer().announce(it));
+                            break Ok(value);
+                        }
                     }
                 }
             }
@@ -114,6 +132,11 @@ macro_rules! query {
     };
 }
 use query;
+
+/// Gives the closure of `query!` its type.
+fn changed_by<R>(value: &R, change: impl FnOnce(&R) -> Option<Change>) -> Option<Change> {
+    change(value)
+}
 
 async fn in_time<R>(query: impl Future<Output = QueryResult<R>>) -> Result<R, StoreError> {
     let answer = tokio::time::timeout(Deadline::QUERY.0, query).await;
@@ -127,17 +150,7 @@ impl Store {
             url::Kind::Sqlite(path) => Backend::Sqlite(SqlitePools::open(path).await?),
             url::Kind::Postgres(it) => Backend::Postgres(PostgresPool::open(it, &url.to_string()).await?),
         };
-        Ok(Store { backend, user_changes: Arc::default() })
-    }
-
-    /// Grows whenever this process changes a user in a way that could make a remembered login wrong.
-    pub fn user_changes(&self) -> u64 {
-        self.user_changes.load(Ordering::SeqCst)
-    }
-
-    /// To be called after the change.
-    fn user_was_changed(&self) {
-        self.user_changes.fetch_add(1, Ordering::SeqCst);
+        Ok(Store { backend, feed: Arc::default() })
     }
 
     /// Names this installation on every label; made once and kept.

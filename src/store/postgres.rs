@@ -1,22 +1,26 @@
 //! PostgreSQL: connecting (with TLS as the URL asks), the pool, migrations under an advisory lock.
 
+use std::future::poll_fn;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::HookError;
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error};
-use diesel::{ConnectionResult, QueryResult};
+use diesel::{ConnectionResult, QueryResult, sql_types};
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::pooled_connection::deadpool::{Hook, Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures::FutureExt;
 use secrecy::ExposeSecret;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio_postgres::AsyncMessage;
 use tokio_postgres::config::SslMode;
 
 use super::url::{PostgresUrl, TlsMode};
-use super::{Deadline, StoreError, migrations, postgres_tls};
+use super::{Deadline, StoreError, in_time, migrations, postgres_tls};
 
 const CONNECTIONS: usize = 8;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -26,7 +30,10 @@ const TRUSTED_WHEN_IDLE: Duration = Duration::from_secs(5);
 const MIGRATION_LOCK: i64 = 0x6b38_736d_6772;
 
 #[derive(Clone)]
-pub(super) struct PostgresPool(Pool<AsyncPgConnection>);
+pub(super) struct PostgresPool {
+    pool: Pool<AsyncPgConnection>,
+    target: Arc<Target>,
+}
 
 impl PostgresPool {
     pub(super) async fn open(url: &PostgresUrl, database: &str) -> Result<Self, StoreError> {
@@ -35,8 +42,9 @@ impl PostgresPool {
         migrate(target.connect().await.map_err(|error| open(error.into()))?, database).await?;
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
+        let connects_to = Arc::clone(&target);
         config.custom_setup = Box::new(move |_| {
-            let target = Arc::clone(&target);
+            let target = Arc::clone(&connects_to);
             async move { target.connect().await }.boxed()
         });
         Pool::builder(AsyncDieselConnectionManager::new_with_config("", config))
@@ -53,16 +61,69 @@ impl PostgresPool {
                 })
             }))
             .build()
-            .map(Self)
+            .map(|pool| Self { pool, target })
             .map_err(|error| open(error.into()))
     }
 
     pub(super) async fn connection(&self) -> Result<Object<AsyncPgConnection>, StoreError> {
         let deadline = Deadline::CONNECTION;
-        tokio::time::timeout(deadline.0, self.0.get())
+        tokio::time::timeout(deadline.0, self.pool.get())
             .await
             .map_err(|_| StoreError::Slow(deadline))?
             .map_err(|error| StoreError::Connect(error.into()))
+    }
+
+    /// A connection of its own that listens on `channel`, and the texts that are told there. They end with it.
+    pub(super) async fn listen(
+        &self,
+        channel: &'static str,
+    ) -> Result<(tokio_postgres::Client, UnboundedReceiver<String>), StoreError> {
+        let deadline = Deadline::CONNECTION;
+        let listening = async {
+            let (client, notifications) = self.target.connect_to_listen().await?;
+            client.batch_execute(&format!("LISTEN {channel}")).await?;
+            Ok::<_, tokio_postgres::Error>((client, notifications))
+        };
+        let listening = tokio::time::timeout(deadline.0, listening).await;
+        listening.map_err(|_| StoreError::Slow(deadline))?.map_err(|error| StoreError::Connect(error.into()))
+    }
+
+    pub(super) async fn notify(&self, channel: &str, text: &str) -> Result<(), StoreError> {
+        let mut connection = self.connection().await?;
+        let query = diesel::sql_query("SELECT pg_notify($1, $2)");
+        let query = query.bind::<sql_types::Text, _>(channel).bind::<sql_types::Text, _>(text);
+        let sent = in_time(query.execute(&mut connection)).await;
+        keep_if_sound(connection, &sent);
+        sent.map(|_| ())
+    }
+
+    /// Every row that the feed tells of, with what changes whenever the row does.
+    pub(super) async fn row_versions(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let mut connection = self.connection().await?;
+        let query = diesel::sql_query(
+            "SELECT 's' || sequence AS name, xmin::text AS version FROM services \
+             UNION ALL SELECT 'u' || name, xmin::text FROM users \
+             UNION ALL SELECT 'ut' || id, xmin::text FROM tokens \
+             UNION ALL SELECT 'l' || handler, xmin::text FROM log_handlers",
+        );
+        let rows = in_time(query.load::<RowVersion>(&mut connection)).await;
+        keep_if_sound(connection, &rows);
+        Ok(rows?.into_iter().map(|it| (it.name, it.version)).collect())
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct RowVersion {
+    #[diesel(sql_type = sql_types::Text)]
+    name: String,
+    #[diesel(sql_type = sql_types::Text)]
+    version: String,
+}
+
+/// Whatever state a connection is in that failed, nobody else gets it.
+fn keep_if_sound<R>(connection: Object<AsyncPgConnection>, result: &Result<R, StoreError>) {
+    if result.is_err() {
+        drop(deadpool::managed::Object::take(connection));
     }
 }
 
@@ -122,6 +183,42 @@ impl Target {
             }
         }
     }
+}
+
+impl Target {
+    async fn connect_to_listen(
+        &self,
+    ) -> Result<(tokio_postgres::Client, UnboundedReceiver<String>), tokio_postgres::Error> {
+        match self.tls.clone() {
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls).await?;
+                Ok((client, notifications(connection)))
+            }
+            None => {
+                let (client, connection) = self.config.connect(tokio_postgres::NoTls).await?;
+                Ok((client, notifications(connection)))
+            }
+        }
+    }
+}
+
+/// Drives a connection in a task of its own, which ends with its client.
+fn notifications<S, T>(mut connection: tokio_postgres::Connection<S, T>) -> UnboundedReceiver<String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notification(told) = message
+                && sender.send(told.payload().to_owned()).is_err()
+            {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 /// diesel keeps a text alone; the reason (refused, wrong password, bad certificate) is in the sources.

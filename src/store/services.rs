@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::schema::services::{self, dsl};
 use super::schema::users;
-use super::{Store, StoreError, query};
+use super::{Change, Store, StoreError, query};
 use crate::domain::record::{AppliedObject, Details, NewService, ServiceRecord, ServiceState};
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 
@@ -63,11 +63,15 @@ impl Store {
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
             let row = NewRow::try_from(new)?;
-            let inserted = first(query!(self.write, |connection| diesel::insert_into(dsl::services)
-                .values(&row)
-                .on_conflict_do_nothing()
-                .returning(Row::as_returning())
-                .load(connection))?)?;
+            let inserted = first(query!(
+                self.write,
+                |rows| rows.last().map(|it: &Row| Change::Service(it.sequence)),
+                |connection| diesel::insert_into(dsl::services)
+                    .values(&row)
+                    .on_conflict_do_nothing()
+                    .returning(Row::as_returning())
+                    .load(connection)
+            )?)?;
             if let Some(record) = inserted {
                 return Ok(Inserted::New(record));
             }
@@ -105,6 +109,33 @@ impl Store {
             .filter(dsl::sequence.eq(sequence))
             .select(Row::as_select())
             .load(connection))?)
+    }
+
+    /// The services of these sequences, as far as they are there.
+    pub async fn services_by_sequence(&self, sequences: &[i64]) -> Result<Vec<ServiceRecord>, StoreError> {
+        let sequences = sequences.to_owned();
+        all(query!(self.read, |connection| dsl::services
+            .filter(dsl::sequence.eq_any(&sequences))
+            .order(dsl::sequence)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    /// Services beyond a sequence, lowest first, at most so many: all of them, a page at a time. With the last sequence
+    /// of the page; `None`: there are no more.
+    pub async fn services_after(
+        &self,
+        sequence: i64,
+        most: i64,
+    ) -> Result<(Vec<ServiceRecord>, Option<i64>), StoreError> {
+        let rows = query!(self.read, |connection| dsl::services
+            .filter(dsl::sequence.gt(sequence))
+            .order(dsl::sequence)
+            .limit(most)
+            .select(Row::as_select())
+            .load(connection))?;
+        let last = rows.last().map(|row: &Row| row.sequence);
+        Ok((all(rows)?, last))
     }
 
     /// The newest start of a name, whatever its state: what a poll asks for. One row by index.
@@ -169,27 +200,33 @@ impl Store {
 
     pub async fn set_objects(&self, sequence: i64, objects: &[AppliedObject]) -> Result<(), StoreError> {
         let text = to_json("objects", objects)?;
-        query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
-            .set(dsl::objects.eq(&text))
-            .execute(connection))?;
+        query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
+            dsl::services.find(sequence)
+        )
+        .set(dsl::objects.eq(&text))
+        .execute(connection))?;
         Ok(())
     }
 
     /// Starting becomes Running. False: it is not starting any more, a stop came in between.
     pub async fn mark_running(&self, sequence: i64) -> Result<bool, StoreError> {
-        let changed = query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
-            .filter(dsl::state.eq(ServiceState::Starting.as_str()))
-            .set(dsl::state.eq(ServiceState::Running.as_str()))
-            .execute(connection))?;
+        let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
+            dsl::services.find(sequence)
+        )
+        .filter(dsl::state.eq(ServiceState::Starting.as_str()))
+        .set(dsl::state.eq(ServiceState::Running.as_str()))
+        .execute(connection))?;
         Ok(changed == 1)
     }
 
     /// Starting, Running or Ended becomes Stopping. False: it was stopping already, or is gone.
     pub async fn begin_stop(&self, sequence: i64) -> Result<bool, StoreError> {
-        let changed = query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
-            .filter(dsl::state.ne(ServiceState::Stopping.as_str()))
-            .set(dsl::state.eq(ServiceState::Stopping.as_str()))
-            .execute(connection))?;
+        let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
+            dsl::services.find(sequence)
+        )
+        .filter(dsl::state.ne(ServiceState::Stopping.as_str()))
+        .set(dsl::state.eq(ServiceState::Stopping.as_str()))
+        .execute(connection))?;
         Ok(changed == 1)
     }
 
@@ -198,15 +235,20 @@ impl Store {
         let text = to_json("details", details)?;
         let alive = [ServiceState::Starting.as_str(), ServiceState::Running.as_str()];
         let ended_at = ended_at.as_microsecond();
-        let changed = query!(self.write, |connection| diesel::update(dsl::services.find(sequence))
-            .filter(dsl::state.eq_any(alive))
-            .set((dsl::state.eq(ServiceState::Ended.as_str()), dsl::details.eq(&text), dsl::ended_at.eq(ended_at),))
-            .execute(connection))?;
+        let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
+            dsl::services.find(sequence)
+        )
+        .filter(dsl::state.eq_any(alive))
+        .set((dsl::state.eq(ServiceState::Ended.as_str()), dsl::details.eq(&text), dsl::ended_at.eq(ended_at),))
+        .execute(connection))?;
         Ok(changed == 1)
     }
 
     pub async fn remove_service(&self, sequence: i64) -> Result<(), StoreError> {
-        query!(self.write, |connection| diesel::delete(dsl::services.find(sequence)).execute(connection))?;
+        query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::delete(
+            dsl::services.find(sequence)
+        )
+        .execute(connection))?;
         Ok(())
     }
 }

@@ -52,6 +52,28 @@ impl SqlitePools {
     ) -> Result<R, StoreError> {
         run(&self.writer, query).await
     }
+
+    /// Whether somebody has the connection that writes.
+    #[cfg(test)]
+    pub(super) fn is_writing(&self) -> bool {
+        let status = self.writer.status();
+        status.size > 0 && status.available == 0
+    }
+
+    /// Another number whenever somebody else has changed the file. Asked of the connection that writes: its own changes
+    /// do not count.
+    pub(super) async fn data_version(&self) -> Result<i64, StoreError> {
+        let line = run(&self.writer, |connection| {
+            diesel::sql_query("PRAGMA data_version").get_result::<DataVersion>(connection)
+        });
+        Ok(line.await?.data_version)
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct DataVersion {
+    #[diesel(sql_type = sql_types::BigInt)]
+    data_version: i64,
 }
 
 async fn run<R: Send + 'static>(

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::schema::tokens::{self, dsl};
 use super::services::time;
-use super::{Store, StoreError, query};
+use super::{Change, Store, StoreError, query};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -39,8 +39,9 @@ impl Store {
             label: label.to_owned(),
             created_at: Timestamp::now().as_microsecond(),
         };
-        let inserted =
-            query!(self.write, |connection| diesel::insert_into(dsl::tokens).values(&row).execute(connection));
+        let inserted = query!(self.write, |_| Some(Change::Users), |connection| diesel::insert_into(dsl::tokens)
+            .values(&row)
+            .execute(connection));
         match inserted {
             Ok(_) => Ok(TokenAdded::Added),
             Err(StoreError::Query(Error::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _))) => {
@@ -67,11 +68,10 @@ impl Store {
     /// False: the user has no token of this label.
     pub async fn revoke_token(&self, name: &str, label: &str) -> Result<bool, StoreError> {
         let (name, label) = (name.to_owned(), label.to_owned());
-        let deleted = query!(self.write, |connection| diesel::delete(
+        let deleted = query!(self.write, |_| Some(Change::Users), |connection| diesel::delete(
             dsl::tokens.filter(dsl::user_name.eq(&name)).filter(dsl::label.eq(&label))
         )
         .execute(connection))?;
-        self.user_was_changed();
         Ok(deleted == 1)
     }
 }

@@ -8,7 +8,7 @@ use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, Sel
 use super::schema::users::{self, dsl};
 use super::schema::{services, tokens};
 use super::services::readable;
-use super::{Store, StoreError, query};
+use super::{Change, Store, StoreError, query};
 use crate::domain::Credential;
 use crate::domain::group::Group;
 
@@ -65,7 +65,7 @@ impl Store {
             access_to_webservice: new.groups.contains(&Group::Webservice),
             access_to_logging: new.groups.contains(&Group::Logging),
         };
-        let inserted = query!(self.write, |connection| diesel::insert_into(dsl::users)
+        let inserted = query!(self.write, |_| Some(Change::Users), |connection| diesel::insert_into(dsl::users)
             .values(&row)
             .on_conflict_do_nothing()
             .execute(connection))?;
@@ -102,19 +102,17 @@ impl Store {
     /// False: there is no such user; so with all that follow.
     pub async fn set_password(&self, name: &str, hash: &str) -> Result<bool, StoreError> {
         let (name, hash) = (name.to_owned(), hash.to_owned());
-        let changed = query!(self.write, |connection| diesel::update(dsl::users.find(&name))
+        let changed = query!(self.write, |_| Some(Change::Users), |connection| diesel::update(dsl::users.find(&name))
             .set(dsl::password_hash.eq(&hash))
             .execute(connection))?;
-        self.user_was_changed();
         Ok(changed == 1)
     }
 
     pub async fn set_active(&self, name: &str, active: bool) -> Result<bool, StoreError> {
         let name = name.to_owned();
-        let changed = query!(self.write, |connection| diesel::update(dsl::users.find(&name))
+        let changed = query!(self.write, |_| Some(Change::Users), |connection| diesel::update(dsl::users.find(&name))
             .set(dsl::is_active.eq(active))
             .execute(connection))?;
-        self.user_was_changed();
         Ok(changed == 1)
     }
 
@@ -129,26 +127,30 @@ impl Store {
     async fn set_group(&self, name: &str, group: Group, member: bool) -> Result<bool, StoreError> {
         let name = name.to_owned();
         let changed = match group {
-            Group::Webservice => query!(self.write, |connection| diesel::update(dsl::users.find(&name))
-                .set(dsl::access_to_webservice.eq(member))
-                .execute(connection))?,
-            Group::Logging => query!(self.write, |connection| diesel::update(dsl::users.find(&name))
-                .set(dsl::access_to_logging.eq(member))
-                .execute(connection))?,
+            Group::Webservice => {
+                query!(self.write, |_| Some(Change::Users), |connection| diesel::update(dsl::users.find(&name))
+                    .set(dsl::access_to_webservice.eq(member))
+                    .execute(connection))?
+            }
+            Group::Logging => {
+                query!(self.write, |_| Some(Change::Users), |connection| diesel::update(dsl::users.find(&name))
+                    .set(dsl::access_to_logging.eq(member))
+                    .execute(connection))?
+            }
         };
-        self.user_was_changed();
         Ok(changed == 1)
     }
 
     /// Deletes a user and its tokens. Refused while it has services: nobody else could stop them.
     pub async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
         let (deleted, counted) = (name.to_owned(), name.to_owned());
-        let changed = query!(self.write, |connection| diesel::delete(dsl::users.find(&deleted).filter(
-            diesel::dsl::not(diesel::dsl::exists(services::table.filter(services::credential.eq(&deleted))))
-        ))
+        let changed = query!(self.write, |_| Some(Change::Users), |connection| diesel::delete(
+            dsl::users.find(&deleted).filter(diesel::dsl::not(diesel::dsl::exists(
+                services::table.filter(services::credential.eq(&deleted))
+            )))
+        )
         .execute(connection))?;
         if changed == 1 {
-            self.user_was_changed();
             return Ok(true);
         }
         let services = query!(self.read, |connection| services::table

@@ -36,6 +36,10 @@ impl<T: Clone> Index<T> {
         self.services.get(service).into_iter().flatten().map(|(_, entry)| entry.value.clone()).collect()
     }
 
+    pub fn any_of_service(&self, service: &str, is_it: impl Fn(&T) -> bool) -> bool {
+        self.services.get(service).is_some_and(|objects| objects.values().any(|entry| is_it(&entry.value)))
+    }
+
     pub fn is_synced(&self, watched: &Watched) -> bool {
         self.synced.contains(watched)
     }

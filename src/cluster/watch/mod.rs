@@ -94,6 +94,17 @@ impl Watches {
         pods.is_synced(watched) || workloads.is_synced(watched)
     }
 
+    /// Whether all of this was seen once.
+    pub fn are_synced(&self, watched: &[Watched]) -> bool {
+        watched.iter().all(|it| self.is_synced(it))
+    }
+
+    /// Whether a pod of this service runs its main container. Copies nothing: most polls ask no more.
+    pub fn serves(&self, service: &str) -> bool {
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        pods.any_of_service(service, PodObservation::serves)
+    }
+
     pub fn watch_pods(&self, namespace: &str) {
         let watched = Watched::pods(namespace);
         let selector = vec![(INSTALLATION_LABEL, self.installation.clone()), (ROLE_LABEL, MAIN_ROLE.to_owned())];
@@ -199,12 +210,22 @@ impl Cluster {
 
     /// Whether the cache has seen all that decides about a service.
     pub fn is_synced(&self, objects: &[AppliedObject]) -> bool {
-        objects.iter().filter(|it| it.is_workload).all(|object| {
-            object.namespace.as_ref().is_none_or(|namespace| {
-                self.watches.is_synced(&watched(object, namespace)) && self.watches.is_synced(&Watched::pods(namespace))
-            })
-        })
+        self.watches.are_synced(&watched_of(objects))
     }
+}
+
+/// What decides about a service with these objects.
+pub fn watched_of(objects: &[AppliedObject]) -> Vec<Watched> {
+    let mut all = Vec::new();
+    for object in objects.iter().filter(|it| it.is_workload) {
+        let Some(namespace) = &object.namespace else { continue };
+        for it in [watched(object, namespace), Watched::pods(namespace)] {
+            if !all.contains(&it) {
+                all.push(it);
+            }
+        }
+    }
+    all
 }
 
 fn watched(object: &AppliedObject, namespace: &str) -> Watched {

@@ -1,5 +1,6 @@
 //! One suite of what every database must do, on SQLite a test each, on PostgreSQL in turn on one server.
 
+mod changes;
 mod log_handlers;
 mod postgres;
 mod postgres_server;
@@ -35,6 +36,15 @@ impl TestDatabase {
 
 async fn execute(store: &Store, sql: &'static str) -> Result<usize, StoreError> {
     query!(store.write, |connection| diesel::sql_query(sql).execute(connection))
+}
+
+impl Store {
+    fn is_writing(&self) -> bool {
+        match &self.backend {
+            super::Backend::Sqlite(pools) => pools.is_writing(),
+            super::Backend::Postgres(_) => panic!("SQLite's"),
+        }
+    }
 }
 
 macro_rules! conformance {
@@ -82,6 +92,8 @@ conformance! {
     users::a_user_is_changed,
     users::a_token_finds_its_user,
     users::a_user_with_services_is_not_deleted,
+    changes::a_change_is_told_to_every_process,
+    services::all_services_are_read_a_page_at_a_time,
     log_handlers::a_new_database_has_the_stream_handler,
     log_handlers::log_handlers_are_listed_as_they_were_added,
     log_handlers::a_log_handler_is_replaced_only_as_it_was_read,

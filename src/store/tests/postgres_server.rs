@@ -64,6 +64,10 @@ impl PostgresServer {
         format!("postgres:///{database}?user=k8smgr&port={port}&host={}", self.folder.path().display())
     }
 
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(format!(".s.PGSQL.{}", self.port.unwrap_or(SOCKET_PORT)))
+    }
+
     pub async fn database(&self, name: &str) -> TestDatabase {
         // PostgreSQL cuts names at 63 characters.
         let name = &name[..name.len().min(60)];

@@ -8,7 +8,7 @@ use crate::domain::record::{AppliedObject, Details, ServiceRecord, ServiceState}
 use crate::store::Inserted;
 
 impl Inserted {
-    fn expect_new(self) -> ServiceRecord {
+    pub(super) fn expect_new(self) -> ServiceRecord {
         match self {
             Inserted::New(record) => record,
             other => panic!("{other:?}"),
@@ -247,6 +247,23 @@ pub async fn an_ended_service_is_found_as_long_as_it_has_a_workload(database: Te
     objects[0].is_workload = false;
     store.set_objects(with.sequence, &objects).await.unwrap();
     assert!(store.ended_with_workload().await.unwrap().is_empty());
+}
+
+pub async fn all_services_are_read_a_page_at_a_time(database: TestDatabase) {
+    let store = database.connect().await;
+    let mut made = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        made.push(store.insert_service(&new_service("hub", name, "s1")).await.unwrap().expect_new().sequence);
+    }
+    let (mut read, mut last) = (Vec::new(), i64::MIN);
+    while let (page, Some(end)) = store.services_after(last, 2).await.unwrap() {
+        assert!(page.len() <= 2);
+        read.extend(sequences(&page));
+        last = end;
+    }
+    assert_eq!(read, made);
+    let found = store.services_by_sequence(&[made[3], made[1], made[4] + 1]).await.unwrap();
+    assert_eq!(sequences(&found), [made[1], made[3]]);
 }
 
 pub async fn services_of_a_deleted_user_are_found(database: TestDatabase) {

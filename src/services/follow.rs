@@ -1,0 +1,65 @@
+//! Keeps the memory of services in step with the database.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Services;
+use crate::store::{Batch, Changes, StoreError};
+
+/// Rows that are read at a time: a large installation is not held in memory twice.
+const PAGE: i64 = 500;
+/// Between attempts to read rows that changed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Sees the changes of all processes, until it is aborted.
+pub async fn follow_changes(services: Arc<Services>, mut changes: Changes) {
+    loop {
+        let batch = changes.next().await;
+        let mut is_lost = false;
+        while let Err(error) = services.refresh(&batch).await {
+            if !is_lost {
+                tracing::warn!(%error, "changes of services are not seen for now");
+            }
+            is_lost = true;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+impl Services {
+    /// Reads all services into the memory, before anything else is done. Nobody else may be reading.
+    pub async fn remember_all(&self) -> Result<(), StoreError> {
+        let everything = Batch { everything: true, ..Batch::default() };
+        self.refresh(&everything).await?;
+        self.inherited.store(self.known.last_sequence(), Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn refresh(&self, batch: &Batch) -> Result<(), StoreError> {
+        if !batch.everything && batch.services.is_empty() {
+            return Ok(());
+        }
+        let reading = self.known.begin_reading();
+        let mut found = HashSet::new();
+        let mut put = |records: Vec<_>| {
+            self.known.put_read(&reading, &records, |it| self.mark(it));
+            found.extend(records.iter().map(|it| it.sequence));
+        };
+        if batch.everything {
+            let mut last = i64::MIN;
+            while let (records, Some(end)) = self.store.services_after(last, PAGE).await? {
+                put(records);
+                last = end;
+            }
+        } else {
+            let sequences: Vec<i64> = batch.services.iter().copied().collect();
+            for page in sequences.chunks(usize::try_from(PAGE).unwrap_or(1)) {
+                put(self.store.services_by_sequence(page).await?);
+            }
+        }
+        self.known.end_reading(reading, |it| batch.everything || batch.services.contains(&it), &found);
+        Ok(())
+    }
+}
