@@ -8,6 +8,7 @@ pub mod config;
 pub mod description;
 pub mod domain;
 pub mod http;
+pub mod leader;
 pub mod log_handlers;
 pub mod services;
 pub mod store;

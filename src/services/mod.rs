@@ -5,6 +5,7 @@
 
 mod apply;
 mod arrivals;
+mod drain;
 mod error;
 mod explain;
 mod files;
@@ -18,6 +19,7 @@ mod stop;
 mod supersede;
 mod turns;
 mod update;
+mod watching;
 
 use std::sync::{Arc, Mutex};
 
@@ -27,6 +29,7 @@ pub use error::{PollError, StartError, StopError, UpdateError};
 pub use plan::StartRequest;
 pub use poll::ServiceStatus;
 pub use recover::recover_forever;
+pub use watching::watch_what_runs;
 
 use crate::cluster::Cluster;
 use crate::config::SharedConfig;
@@ -57,6 +60,7 @@ pub struct Services {
     site: Site,
     turns: turns::Turns<Name>,
     arrivals: arrivals::Arrivals,
+    drain: drain::Drain,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
     /// A record that was `starting` before is of a process that is no more.
@@ -72,6 +76,7 @@ impl Services {
             site,
             turns: turns::Turns::default(),
             arrivals: arrivals::Arrivals::default(),
+            drain: drain::Drain::default(),
             superseded: Mutex::default(),
             born: Timestamp::now(),
             suspicions: judge::Suspicions::default(),

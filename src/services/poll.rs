@@ -92,11 +92,11 @@ impl Services {
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,
                     reason = kept.error, "service ended by itself"
                 );
-                tokio::spawn(async move { services.delete_workload(ended).await }.in_current_span());
+                services.clone().drain.spawn(async move { services.delete_workload(ended).await }.in_current_span());
             }
             Ok::<_, StoreError>(())
         };
-        tokio::spawn(latch.in_current_span()).await??;
+        self.drain.spawn(latch.in_current_span()).await??;
         Ok(ServiceStatus { record, running: false, details: Some(details) })
     }
 

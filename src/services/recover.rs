@@ -11,6 +11,8 @@ use futures::StreamExt;
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
 
+use tokio_util::task::AbortOnDropHandle;
+
 use super::stop::RemoveError;
 use super::{Services, name_of};
 use crate::cluster::Deadline;
@@ -32,7 +34,8 @@ pub async fn recover_forever(services: Arc<Services>) {
     let mut is_resumed = false;
     loop {
         let round = services.clone();
-        match tokio::spawn(async move { round.round(is_resumed).await }).await {
+        // Whoever drops this drops the round: who leads no more stops in the midst of it.
+        match AbortOnDropHandle::new(tokio::spawn(async move { round.round(is_resumed).await })).await {
             Ok(Ok(())) => is_resumed = true,
             Ok(Err(error)) => tracing::warn!(%error, "recovery is tried again"),
             Err(error) => tracing::error!(%error, "a round of recovery broke off"),
@@ -44,6 +47,11 @@ pub async fn recover_forever(services: Arc<Services>) {
 /// Whether a record that says `starting` is of a start that is over.
 pub(super) fn was_cut_short(record: &ServiceRecord, now: Timestamp) -> bool {
     now.duration_since(record.start_date) > LONGEST_START
+}
+
+/// Whether something that the API server was asked for may still take effect.
+pub(super) fn is_unsettled(record: &ServiceRecord, now: Timestamp) -> bool {
+    record.objects.iter().any(|it| it.uid.is_none()) && now.duration_since(record.start_date) < SETTLING_TIME
 }
 
 impl Services {
@@ -91,6 +99,7 @@ impl Services {
         }
         stream::iter(due).for_each_concurrent(AT_ONCE, |record| self.stop_record(record, now)).await;
         stream::iter(ended).for_each_concurrent(AT_ONCE, |record| self.delete_workload(record)).await;
+        self.note_superseded_elsewhere().await?;
         self.stop_superseded().await;
         Ok(())
     }
@@ -110,8 +119,7 @@ impl Services {
         };
         self.store.begin_stop(current.sequence).await?;
         let deadline = Deadline::after(STOP_TIME);
-        let is_unconfirmed = current.objects.iter().any(|it| it.uid.is_none());
-        if is_unconfirmed && now.duration_since(current.start_date) < SETTLING_TIME {
+        if is_unsettled(&current, now) {
             return Ok(self.delete_objects(&current, deadline).await?);
         }
         self.remove(&current, deadline).await?;

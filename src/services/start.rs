@@ -12,7 +12,7 @@ use super::recover::was_cut_short;
 use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{ServiceRecord, ServiceState};
-use crate::store::Inserted;
+use crate::store::{Arrived, Inserted};
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
 const START_TIME: Duration = Duration::from_secs(12);
@@ -32,7 +32,8 @@ impl Services {
     /// is carried through or rolled back, never left half done.
     pub async fn start(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
         let services = self.clone();
-        let work = tokio::spawn(async move { services.start_or_roll_back(request).await }.in_current_span());
+        let work = async move { services.start_or_roll_back(request).await };
+        let work = self.drain.spawn_start(work.in_current_span()).ok_or(StartError::Ending)?;
         tokio::time::timeout(ANSWER_TIME, work).await.map_err(|_| StartError::TooSlow)??
     }
 
@@ -40,8 +41,16 @@ impl Services {
         let deadline = Deadline::after(START_TIME);
         let name = (request.credential.clone(), request.server_name.clone());
         let arrival = self.arrivals.arrive(name.clone());
-        let _turn = self.turns.take(&name, deadline).await.ok_or(StartError::EarlierStartRemains)?;
-        let (plan, mut record) = match self.claim(request, &arrival, deadline).await? {
+        let arrived = self.store.announce_arrival(&name).await?;
+        let turn = self.turns.take(&name, deadline).await;
+        let claimed = match &turn {
+            Some(_) => self.claim(request, &arrival, arrived, deadline).await,
+            None => Err(StartError::EarlierStartRemains),
+        };
+        if let Err(error) = self.store.forget_arrival(arrived).await {
+            tracing::debug!(%error, "an arrival is forgotten later");
+        }
+        let (plan, mut record) = match claimed? {
             Claim::StartedBefore(record) => return Ok(*record),
             Claim::Ours(plan, record) => (*plan, *record),
         };
@@ -85,6 +94,7 @@ impl Services {
         self: &Arc<Self>,
         request: StartRequest,
         arrival: &Arrival<'_>,
+        arrived: Arrived,
         deadline: Deadline,
     ) -> Result<Claim, StartError> {
         // First, so that a repeated request is answered whatever became of the description.
@@ -106,7 +116,7 @@ impl Services {
         if deadline.has_passed() {
             return Err(StartError::TooSlow);
         }
-        match self.store.insert_service(&plan.new).await? {
+        match self.store.insert_arrived_service(&plan.new, arrived).await?.ok_or(StartError::Stopped)? {
             Inserted::New(record) => {
                 self.supersede(&record, named);
                 Ok(Claim::Ours(Box::new(plan), Box::new(record)))

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use tracing::Instrument;
 
+use super::recover::is_unsettled;
 use super::{Name, Services, StopError, name_of};
 use crate::cluster::{ClusterError, Deadline, Deletion};
 use crate::domain::{AppliedObject, Credential, Mark, ServerName, ServiceRecord, ServiceState};
@@ -30,15 +32,15 @@ impl Services {
     pub async fn stop(self: &Arc<Self>, credential: &Credential, server_name: &ServerName) -> Result<(), StopError> {
         let name = (credential.clone(), server_name.clone());
         let stops_arrivals = self.arrivals.stop(&name);
-        let named = match self.begin_stops(&name).await {
-            Ok(named) => named,
+        let (named, stops_elsewhere) = match self.begin_stops(&name).await {
+            Ok(begun) => begun,
             Err(error) => {
                 tracing::error!(%error, %credential, %server_name, "a stop is written down later");
                 self.begin_stops_later(name);
                 return Ok(());
             }
         };
-        if named.is_empty() && !stops_arrivals {
+        if named.is_empty() && !stops_arrivals && !stops_elsewhere {
             return Err(StopError::NotFound);
         }
         let services = self.clone();
@@ -47,18 +49,20 @@ impl Services {
                 services.finish_stop(&record, Deadline::after(STOP_TIME)).await;
             }
         };
-        let work = tokio::spawn(work.in_current_span());
+        let work = self.drain.spawn(work.in_current_span());
         let _ = tokio::time::timeout(STOP_TIME, work).await;
         Ok(())
     }
 
-    /// Writes the stop of every start of a name down, and gives these starts.
-    async fn begin_stops(&self, (credential, server_name): &Name) -> Result<Vec<ServiceRecord>, StoreError> {
-        let named = self.store.services_named(credential, server_name).await?;
+    /// Writes the stop of every start of a name down, and gives these starts, and whether there are some on their way
+    /// in that other processes know of. Those first: what is written down meanwhile is found then.
+    async fn begin_stops(&self, name: &Name) -> Result<(Vec<ServiceRecord>, bool), StoreError> {
+        let stops_elsewhere = self.store.stop_arrivals(name).await?;
+        let named = self.store.services_named(&name.0, &name.1).await?;
         for record in &named {
             self.store.begin_stop(record.sequence).await?;
         }
-        Ok(named)
+        Ok((named, stops_elsewhere))
     }
 
     /// The hub sends its DELETE once: while the database fails, the stop is kept in memory.
@@ -70,7 +74,7 @@ impl Services {
                 tokio::time::sleep(DATABASE_PAUSE).await;
             }
         };
-        tokio::spawn(work.in_current_span());
+        self.drain.spawn(work.in_current_span());
     }
 
     /// Carries out a stop that was written down; what fails is tried again by `recover`.
@@ -85,7 +89,11 @@ impl Services {
                 return false;
             }
         };
-        match self.remove(&current, deadline).await {
+        let stopped = match self.may_still_start(&current) {
+            true => self.delete_objects(&current, deadline).await.map_err(RemoveError::from),
+            false => self.remove(&current, deadline).await,
+        };
+        match stopped {
             Ok(()) => {
                 tracing::info!(
                     credential = %record.credential, server_name = %record.server_name, start_id = %record.start_id,
@@ -98,6 +106,12 @@ impl Services {
                 false
             }
         }
+    }
+
+    /// Whether another process may be at the start at this moment. It will find out, and remove what it made; should it
+    /// die before, `recover` finds the record.
+    fn may_still_start(&self, record: &ServiceRecord) -> bool {
+        self.store.is_shared() && is_unsettled(record, Timestamp::now())
     }
 
     /// Removes objects, files and the record, in this order. To be called in the name's turn.

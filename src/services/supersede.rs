@@ -13,6 +13,7 @@ use tracing::Instrument;
 use super::{Name, Services, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{ServiceRecord, ServiceState};
+use crate::store::StoreError;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What a poll may spend on it.
@@ -32,12 +33,20 @@ impl Services {
         }
         if !over.is_empty() {
             let services = self.clone();
-            tokio::spawn(async move { services.stop_records(over).await }.in_current_span());
+            self.drain.spawn(async move { services.stop_records(over).await }.in_current_span());
         }
     }
 
     pub(super) fn note_superseded(&self, name: Name) {
         self.superseded.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert_with(Instant::now);
+    }
+
+    /// Starts that other processes made, and polls that they answered, are not known here.
+    pub(super) async fn note_superseded_elsewhere(&self) -> Result<(), StoreError> {
+        if self.store.is_shared() {
+            self.store.names_with_several_starts().await?.into_iter().for_each(|name| self.note_superseded(name));
+        }
+        Ok(())
     }
 
     /// The hub knows the newest start: the older ones go. Waits a little, so that they usually have.
@@ -47,7 +56,7 @@ impl Services {
             return;
         }
         let (services, newest) = (self.clone(), newest.sequence);
-        let work = tokio::spawn(async move { services.stop_older(&name, newest).await }.in_current_span());
+        let work = self.drain.spawn(async move { services.stop_older(&name, newest).await }.in_current_span());
         let _ = tokio::time::timeout(POLL_TIME, work).await;
     }
 

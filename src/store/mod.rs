@@ -3,12 +3,16 @@
 //! Every operation is one statement, or a few that need no transaction, so that a caller which goes away midway
 //! leaves nothing open. Which of several processes wins is decided by the database, never by reading first.
 
+mod arrivals;
 mod error;
+mod leader_lock;
 mod log_handlers;
 mod migrations;
 mod postgres;
+mod postgres_refusal;
 mod postgres_tls;
 mod schema;
+mod process_lock;
 mod services;
 mod sqlite;
 #[cfg(test)]
@@ -25,8 +29,11 @@ use std::time::Duration;
 use diesel::{ExpressionMethods, QueryDsl, QueryResult};
 use rand::RngExt;
 
+pub use arrivals::Arrived;
 pub use error::StoreError;
+pub use leader_lock::LeaderLock;
 pub use log_handlers::LogHandlerRow;
+pub use process_lock::ProcessLock;
 pub use services::Inserted;
 pub use tokens::{Token, TokenAdded};
 pub use url::{DatabaseUrl, DatabaseUrlError};
