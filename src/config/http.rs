@@ -24,6 +24,11 @@ pub struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { max_body_bytes: 10 * 1024 * 1024, max_header_bytes: 64 * 1024, request_timeout_seconds: 60, shutdown_delay_seconds: 3 }
+        Self {
+            max_body_bytes: 10 * 1024 * 1024,
+            max_header_bytes: 64 * 1024,
+            request_timeout_seconds: 60,
+            shutdown_delay_seconds: 3,
+        }
     }
 }

@@ -46,7 +46,8 @@ impl LeaseCandidate {
 
     pub(super) async fn attempt(&mut self, deadline: Deadline) -> Result<Outcome, ElectionError> {
         loop {
-            let found = self.cluster.lease(&self.namespace, &self.name, deadline).await.map_err(|it| self.failed(it))?;
+            let found =
+                self.cluster.lease(&self.namespace, &self.name, deadline).await.map_err(|it| self.failed(it))?;
             let claim = match self.look(found, Instant::now()) {
                 Look::Claim(claim) => claim,
                 Look::Wait { holder } => return Ok(Outcome::Follows { leader: Some(holder) }),

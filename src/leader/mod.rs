@@ -81,8 +81,7 @@ impl Leader {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let nothing_known =
-            LeaderStatus { leading: false, elected_by: ElectedBy::Nobody, leader: None, problem: None };
+        let nothing_known = LeaderStatus { leading: false, elected_by: ElectedBy::Nobody, leader: None, problem: None };
         let (sender, status) = watch::channel(nothing_known);
         let (resigned, campaign) = (CancellationToken::new(), TaskTracker::new());
         campaign.spawn(run(sender, resigned.clone()));

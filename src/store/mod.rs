@@ -11,8 +11,8 @@ mod migrations;
 mod postgres;
 mod postgres_refusal;
 mod postgres_tls;
-mod schema;
 mod process_lock;
+mod schema;
 mod services;
 mod sqlite;
 #[cfg(test)]

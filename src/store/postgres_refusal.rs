@@ -10,10 +10,17 @@ const PASSING_CLASSES: [&str; 3] = ["08", "53", "57"];
 /// A connection that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
+    /// Its text holds the sources.
     #[error("{}", with_sources(.0))]
-    Postgres(#[from] tokio_postgres::Error),
+    Postgres(tokio_postgres::Error),
     #[error(transparent)]
     Diesel(#[from] ConnectionError),
+}
+
+impl From<tokio_postgres::Error> for DialError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        DialError::Postgres(error)
+    }
 }
 
 impl DialError {

@@ -29,8 +29,7 @@ fn lock(database: &Path) -> Result<File, StoreError> {
     make_folder(database)?;
     let path = lock_path(database);
     let failed = |source| StoreError::Create { path: path.clone(), source };
-    let mut file =
-        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(failed)?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -33,10 +33,7 @@ fn claimed(look: Look) -> LeaseSpec {
 async fn no_lease_and_a_free_one_are_claimed() {
     let mut it = candidate();
     let made = claimed(it.look(None, Instant::now()));
-    assert_eq!(
-        (made.holder_identity.as_deref(), made.lease_transitions),
-        (Some(it.identity.as_str()), Some(0))
-    );
+    assert_eq!((made.holder_identity.as_deref(), made.lease_transitions), (Some(it.identity.as_str()), Some(0)));
     let taken = it.look(Some(held_by("", "2026-11-20T10:00:00Z")), Instant::now());
     let Look::Claim(lease) = taken else { panic!("{taken:?}") };
     assert_eq!(lease.metadata.resource_version.as_deref(), Some("7"), "who writes first wins");
