@@ -9,6 +9,7 @@ pub mod description;
 pub mod domain;
 pub mod fail_points;
 pub mod http;
+pub mod leader;
 pub mod log_handlers;
 pub mod services;
 pub mod store;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use local_cluster::{ClusterConfig, LocalCluster, RuntimeKind};
 
-use super::signals::end_with;
+use super::signals::Signals;
 
 #[derive(Debug, Args)]
 pub struct LocalClusterArguments {
@@ -36,14 +36,15 @@ pub async fn run(arguments: LocalClusterArguments) -> anyhow::Result<()> {
         Runtime::Process => RuntimeKind::Process,
         Runtime::Simulated => RuntimeKind::Simulated,
     };
+    let signals = Signals::listen()?;
     let cluster = start(arguments.listen, &arguments.data_dir, arguments.host_paths, runtime).await?;
     println!("listening on {}", cluster.url());
     println!("export KUBECONFIG={}", arguments.data_dir.join("kubeconfig").display());
-    end_with(async {
+    let end = async {
         cluster.shutdown().await;
         Ok(())
-    })
-    .await
+    };
+    signals.end_with(end).await
 }
 
 /// A cluster for `serve --local`: pods are processes, and the port is any free one.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::local_cluster;
 use super::settings::{database_url, load_config};
-use super::signals::end_with;
+use super::signals::Signals;
 use crate::app::{App, Settings};
 use crate::config::{Environment, SecretUrl};
 use crate::domain::Clock;
@@ -35,6 +35,7 @@ pub struct ServeArguments {
 }
 
 pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
     let environment = Environment::read()?;
     let config = load_config(arguments.config.as_deref(), &environment)?;
     let database_url = database_url(arguments.database_url, &environment, &config)?;
@@ -45,15 +46,19 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     };
     let kubeconfig = cluster.as_ref().map(|cluster| cluster.kubeconfig());
 
-    let app =
-        App::start(Settings { config, environment, database_url, listen, kubeconfig, clock: Clock::default() }).await?;
+    let settings = Settings { config, environment, database_url, listen, kubeconfig, clock: Clock::default() };
+    // It may wait for its database for long.
+    let app = tokio::select! {
+        app = App::start(settings) => app?,
+        () = signals.next() => return Ok(()),
+    };
     println!("listening on http://{}", app.address());
-    end_with(async {
+    let end = async {
         let ended = app.shut_down().await;
         if let Some(cluster) = cluster {
             cluster.shutdown().await;
         }
         ended
-    })
-    .await
+    };
+    signals.end_with(end).await
 }

@@ -3,31 +3,32 @@
 use anyhow::{Context, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-struct Signals {
+/// SIGINT and SIGTERM. To be listened for early: the first process of a container is not ended by them otherwise.
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn listen() -> anyhow::Result<Self> {
+    pub(super) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("failed to listen for signals");
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
     }
-}
 
-/// Waits for SIGINT or SIGTERM, then ends with `end`.
-pub async fn end_with(end: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
-    signals.next().await;
-    tokio::select! {
-        ended = end => ended,
-        () = signals.next() => bail!("ended at once by a second signal"),
+    /// Waits for a signal, then ends with `end`.
+    pub(super) async fn end_with(mut self, end: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        self.next().await;
+        tracing::info!("ending; a second signal ends at once");
+        tokio::select! {
+            ended = end => ended,
+            () = self.next() => bail!("ended at once by a second signal"),
+        }
     }
 }

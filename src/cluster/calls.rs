@@ -21,6 +21,10 @@ impl Deadline {
         Self(Instant::now() + duration)
     }
 
+    pub fn at(time: Instant) -> Self {
+        Self(time)
+    }
+
     /// Waits for something, but no longer than this.
     pub async fn bound<F: Future>(self, work: F) -> Option<F::Output> {
         timeout_at(self.0, work).await.ok()

@@ -49,6 +49,11 @@ impl ClusterError {
         matches!(self, ClusterError::Api(status) if status.code == 404)
     }
 
+    /// We may not do it, or there is nothing to do it on: asking again changes nothing.
+    pub fn is_missing_right(&self) -> bool {
+        matches!(self, ClusterError::Api(status) if matches!(status.code, 403 | 404 | 405))
+    }
+
     pub(super) fn is_already_there(&self) -> bool {
         matches!(self, ClusterError::Api(status) if status.code == 409 && status.reason == "AlreadyExists")
     }

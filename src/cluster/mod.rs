@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod explain;
 mod labelled;
+mod lease;
 mod objects;
 mod resources;
 pub mod watch;

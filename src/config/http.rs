@@ -16,10 +16,19 @@ pub struct Http {
     /// background. Reload.
     #[schemars(range(min = 1))]
     pub request_timeout_seconds: u64,
+    /// How long requests are still taken after SIGTERM, in seconds, at most 5, while `/readyz` says that the process ends:
+    /// what distributes them has to hear of it first. Only with PostgreSQL, where another replica goes on. Restart.
+    #[schemars(range(max = 5))]
+    pub shutdown_delay_seconds: u64,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { max_body_bytes: 10 * 1024 * 1024, max_header_bytes: 64 * 1024, request_timeout_seconds: 60 }
+        Self {
+            max_body_bytes: 10 * 1024 * 1024,
+            max_header_bytes: 64 * 1024,
+            request_timeout_seconds: 60,
+            shutdown_delay_seconds: 3,
+        }
     }
 }

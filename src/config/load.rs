@@ -115,6 +115,12 @@ fn out_of_range(config: &Config) -> Option<(&'static str, &'static str)> {
     let at_least = [
         ("services.max_description_bytes", config.services.max_description_bytes >= 1, "must be at least 1"),
         ("http.max_header_bytes", config.http.max_header_bytes >= 8192, "must be at least 8192"),
+        (
+            "leader_election.lease_seconds",
+            (2..=600).contains(&config.leader_election.lease_seconds),
+            "must be from 2 to 600",
+        ),
+        ("http.shutdown_delay_seconds", config.http.shutdown_delay_seconds <= 5, "must be at most 5"),
         ("http.request_timeout_seconds", config.http.request_timeout_seconds >= 1, "must be at least 1"),
     ];
     at_least.into_iter().find(|(_, holds, _)| !holds).map(|(path, _, reason)| (path, reason))

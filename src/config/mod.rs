@@ -6,6 +6,7 @@
 pub mod environment;
 mod http;
 mod keywords;
+mod leader_election;
 mod load;
 mod logs;
 mod name_pattern;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use environment::Environment;
 pub use http::Http;
 pub use keywords::{Keywords, Replace};
+pub use leader_election::{ElectionMethod, LeaderElection};
 pub use load::{ConfigError, Loaded};
 pub use logs::Logs;
 pub use name_pattern::NamePattern;
@@ -67,6 +69,9 @@ pub struct Config {
     pub http: Http,
     /// What log handlers, which are changed over the API, may write to.
     pub logs: Logs,
+    /// How several K8s Managers on one PostgreSQL database agree on the one that does the background work. One on
+    /// SQLite is alone.
+    pub leader_election: LeaderElection,
     /// Address and port to listen on; `--listen` comes first. In a pod that is `0.0.0.0:8080`. Restart.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
@@ -89,6 +94,7 @@ impl Default for Config {
             custom_headers_keys: headers.map(|(header, key)| (header.to_owned(), key.to_owned())).into(),
             http: Http::default(),
             logs: Logs::default(),
+            leader_election: LeaderElection::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             database_url: None,
         }

@@ -14,6 +14,7 @@ mod roots;
 mod server;
 mod services;
 mod view;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use warp::filters::BoxedFilter;
 use warp::{Filter, path};
 
 pub use self::server::{Limits, Server};
+pub use self::waiting::waiting_routes;
 
 use self::admission::Area;
 use self::call::{Call, call};

@@ -17,8 +17,8 @@ use warp::filters::BoxedFilter;
 use super::call::Peer;
 use super::{ApiError, Reply};
 
-/// How long open requests may go on once the process is told to end.
-const FAREWELL: Duration = Duration::from_secs(8);
+/// How long open requests may go on once no new ones are taken. Work was waited for before.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a client may take to send its headers.
 const HEADER_TIME: Duration = Duration::from_secs(15);
 /// Between attempts to accept when the process has too many files open.

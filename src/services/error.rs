@@ -20,6 +20,8 @@ pub enum StartError {
     Stopped,
     #[error("an earlier start of the same name could not be removed in time")]
     EarlierStartRemains,
+    #[error("K8s Manager is being restarted; try again in a moment")]
+    Ending,
     #[error("the start was given up: it took too long")]
     TooSlow,
     #[error("the database failed")]

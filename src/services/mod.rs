@@ -6,6 +6,7 @@
 mod ages;
 mod apply;
 mod arrivals;
+mod drain;
 mod error;
 mod explain;
 mod files;
@@ -24,6 +25,7 @@ mod sweep;
 mod turns;
 mod unwritten;
 mod update;
+mod watching;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicI64;
@@ -69,6 +71,7 @@ pub struct Services {
     arrivals: arrivals::Arrivals,
     known: known::Known,
     unwritten: unwritten::UnwrittenStops,
+    drain: drain::Drain,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
     clock: Clock,
@@ -93,6 +96,7 @@ impl Services {
             arrivals: arrivals::Arrivals::default(),
             known: known::Known::default(),
             unwritten: unwritten::UnwrittenStops::default(),
+            drain: drain::Drain::default(),
             superseded: Mutex::default(),
             ages: ages::Ages::default(),
             recovering: recover::Recovering::default(),

@@ -18,7 +18,6 @@ use crate::store::StoreError;
 const CANNOT_TELL: &str = "services.utils.status_service";
 /// A poll waits this long for the database.
 const CONFIRM_TIME: Duration = Duration::from_secs(3);
-const WATCH_TIME: Duration = Duration::from_secs(10);
 const DELETION_TIME: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +96,7 @@ impl Services {
 
     /// The watches that decide have not begun, or have not seen everything yet.
     fn not_seen_yet(self: &Arc<Self>, sequence: i64, objects: &[AppliedObject]) -> Judgement {
-        self.watch_objects_soon(objects.to_owned());
+        self.watch_soon(objects.to_owned());
         // What this process started is known to have been made.
         if self.started().contains(&sequence) { Judgement::Runs } else { Judgement::CannotTell }
     }
@@ -212,21 +211,6 @@ impl Services {
         }
     }
 
-    /// Begins the watches that a service needs, where they are missing. Does not wait for them.
-    pub(super) fn watch_soon(self: &Arc<Self>, record: &ServiceRecord) {
-        self.watch_objects_soon(record.objects.clone());
-    }
-
-    fn watch_objects_soon(self: &Arc<Self>, objects: Vec<AppliedObject>) {
-        let services = self.clone();
-        let watch = async move {
-            if let Err(error) = services.cluster.watch(&objects, Deadline::after(WATCH_TIME)).await {
-                tracing::debug!(%error, "a service cannot be watched yet");
-            }
-        };
-        tokio::spawn(watch.in_current_span());
-    }
-
     /// As a poll would, for a service that nobody may poll.
     pub(super) async fn end_if_over(self: &Arc<Self>, record: ServiceRecord) -> Result<(), EndError> {
         let (object_id, mark) = (&record.object_id, self.mark(&record));
@@ -253,11 +237,11 @@ impl Services {
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,
                     reason = kept.error, "service ended by itself"
                 );
-                tokio::spawn(async move { services.delete_workload(ended).await }.in_current_span());
+                services.clone().drain.spawn(async move { services.delete_workload(ended).await }.in_current_span());
             }
             Ok::<_, StoreError>(())
         };
-        tokio::spawn(latch.in_current_span()).await??;
+        self.drain.spawn(latch.in_current_span()).await??;
         Ok(details)
     }
 

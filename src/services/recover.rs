@@ -135,7 +135,7 @@ impl Services {
         Ok(())
     }
 
-    /// After a start of the process: everything that runs is watched again, names with several starts are known again,
+    /// Of one who leads from now on: names with several starts are known again,
     /// homes that were in the making are removed.
     async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
         let config = self.config.current();
@@ -147,9 +147,6 @@ impl Services {
                 self.note_superseded(name_of(&record));
             }
             self.note_namespaces(&record.objects);
-            if record.state == ServiceState::Running {
-                self.watch_soon(&record);
-            }
         }
         Ok(())
     }
@@ -174,6 +171,7 @@ impl Services {
         for record in self.store.ended_with_workload().await? {
             self.hand_over(record, Work::DeleteWorkload);
         }
+        self.note_superseded_elsewhere().await?;
         self.stop_superseded().await;
         fail_point!(RecoverEnd);
         Ok(())
@@ -241,8 +239,7 @@ impl Services {
         self.begin_stop(current.sequence).await?;
         fail_point!(RecoverAfterRecord);
         let deadline = Deadline::after(STOP_TIME);
-        let is_unconfirmed = current.objects.iter().any(|it| it.uid.is_none());
-        if is_unconfirmed && !self.is_settled(&current) {
+        if self.is_unsettled(&current) {
             self.delete_objects(&current, deadline).await?;
             fail_point!(RecoverAfterObjects);
             return Ok(());
@@ -253,13 +250,16 @@ impl Services {
         Ok(())
     }
 
-    /// Whether what the API server was asked for and did not confirm will not be done any more.
-    fn is_settled(&self, record: &ServiceRecord) -> bool {
+    /// Whether something that the API server was asked for and did not confirm may still take effect.
+    pub(super) fn is_unsettled(&self, record: &ServiceRecord) -> bool {
+        if record.objects.iter().all(|it| it.uid.is_some()) {
+            return false;
+        }
         if self.is_of_the_dead(record) {
-            return self.clock.moment().since(self.begun) >= SETTLING_TIME_OF_THE_DEAD;
+            return self.clock.moment().since(self.begun) < SETTLING_TIME_OF_THE_DEAD;
         }
         let key = (record.sequence, ServiceState::Stopping);
-        self.ages.is_past(SETTLING_TIME, key, record.start_date, &self.clock)
+        !self.ages.is_past(SETTLING_TIME, key, record.start_date, &self.clock)
     }
 }
 

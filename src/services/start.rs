@@ -11,7 +11,7 @@ use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
-use crate::store::Inserted;
+use crate::store::{Arrived, Inserted};
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
 const START_TIME: Duration = Duration::from_secs(13);
@@ -31,7 +31,8 @@ impl Services {
     /// is carried through or rolled back, never left half done.
     pub async fn start(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
         let services = self.clone();
-        let work = tokio::spawn(async move { services.start_or_roll_back(request).await }.in_current_span());
+        let work = async move { services.start_or_roll_back(request).await };
+        let work = self.drain.spawn_start(work.in_current_span()).ok_or(StartError::Ending)?;
         tokio::time::timeout(ANSWER_TIME, work).await.map_err(|_| StartError::TooSlow)??
     }
 
@@ -39,8 +40,16 @@ impl Services {
         let deadline = Deadline::after(START_TIME);
         let name = (request.credential.clone(), request.server_name.clone());
         let arrival = self.arrivals.arrive(name.clone());
-        let _turn = self.turns.take(&name, deadline).await.ok_or(StartError::EarlierStartRemains)?;
-        let (plan, mut record) = match self.claim(request, &arrival, deadline).await? {
+        let arrived = self.store.announce_arrival(&name).await?;
+        let turn = self.turns.take(&name, deadline).await;
+        let claimed = match &turn {
+            Some(_) => self.claim(request, &arrival, arrived, deadline).await,
+            None => Err(StartError::EarlierStartRemains),
+        };
+        if let Err(error) = self.store.forget_arrival(arrived).await {
+            tracing::debug!(%error, "an arrival is forgotten later");
+        }
+        let (plan, mut record) = match claimed? {
             Claim::StartedBefore(record) => return Ok(*record),
             Claim::Ours(plan, record) => (*plan, *record),
         };
@@ -90,6 +99,7 @@ impl Services {
         self: &Arc<Self>,
         request: StartRequest,
         arrival: &Arrival<'_>,
+        arrived: Arrived,
         deadline: Deadline,
     ) -> Result<Claim, StartError> {
         // A stop that waits for the database comes before a start that was asked for later.
@@ -115,7 +125,7 @@ impl Services {
             return Err(StartError::TooSlow);
         }
         fail_point!(StartBeforeRecord);
-        match self.store.insert_service(&plan.new).await? {
+        match self.store.insert_arrived_service(&plan.new, arrived).await?.ok_or(StartError::Stopped)? {
             Inserted::New(record) => {
                 fail_point!(StartAfterRecord);
                 self.known.put(&record, &self.mark(&record));

@@ -32,22 +32,22 @@ impl Services {
     /// the caller hangs up changes nothing.
     pub async fn stop(self: &Arc<Self>, credential: &Credential, server_name: &ServerName) -> Result<(), StopError> {
         let (services, name) = (self.clone(), (credential.clone(), server_name.clone()));
-        let stopping = tokio::spawn(async move { services.stop_name(name).await }.in_current_span());
+        let stopping = self.drain.spawn(async move { services.stop_name(name).await }.in_current_span());
         // It can only break off by a defect of ours, which the log tells of.
         stopping.await.unwrap_or(Ok(()))
     }
 
     async fn stop_name(self: Arc<Self>, name: Name) -> Result<(), StopError> {
         let stops_arrivals = self.arrivals.stop(&name);
-        let named = match self.store.in_time_or_away(WRITING_TIME, self.begin_stops(&name)).await {
-            Ok(named) => named,
+        let (named, stops_elsewhere) = match self.store.in_time_or_away(WRITING_TIME, self.begin_stops(&name)).await {
+            Ok(begun) => begun,
             Err(error) => {
                 tracing::error!(%error, credential = %name.0, server_name = %name.1, "a stop is written down later");
                 self.stop_without_database(name);
                 return Ok(());
             }
         };
-        if named.is_empty() && !stops_arrivals {
+        if named.is_empty() && !stops_arrivals && !stops_elsewhere {
             return Err(StopError::NotFound);
         }
         let _ = tokio::time::timeout(STOP_TIME, self.finish_stops(named)).await;
@@ -62,18 +62,20 @@ impl Services {
                 services.finish_stop(&record, Deadline::after(STOP_TIME)).await;
             }
         };
-        tokio::spawn(work.in_current_span())
+        self.drain.spawn(work.in_current_span())
     }
 
-    /// Writes the stop of every start of a name down, and gives these starts.
-    async fn begin_stops(&self, (credential, server_name): &Name) -> Result<Vec<ServiceRecord>, StoreError> {
-        let named = self.store.services_named(credential, server_name).await?;
+    /// Writes the stop of every start of a name down, and gives these starts, and whether there are some on their way
+    /// in that other processes know of. Those first: what is written down meanwhile is found then.
+    async fn begin_stops(&self, name: &Name) -> Result<(Vec<ServiceRecord>, bool), StoreError> {
+        let stops_elsewhere = self.store.stop_arrivals(name).await?;
+        let named = self.store.services_named(&name.0, &name.1).await?;
         for record in &named {
             fail_point!(StopBeforeRecord);
             self.begin_stop(record.sequence).await?;
             fail_point!(StopAfterRecord);
         }
-        Ok(named)
+        Ok((named, stops_elsewhere))
     }
 
     pub(super) async fn begin_stop(&self, sequence: i64) -> Result<(), StoreError> {
@@ -94,7 +96,11 @@ impl Services {
                 return false;
             }
         };
-        match self.remove(&current, deadline).await {
+        let stopped = match self.may_still_start(&current) {
+            true => self.delete_objects(&current, deadline).await.map_err(RemoveError::from),
+            false => self.remove(&current, deadline).await,
+        };
+        match stopped {
             Ok(()) => {
                 tracing::info!(
                     credential = %record.credential, server_name = %record.server_name, start_id = %record.start_id,
@@ -107,6 +113,12 @@ impl Services {
                 false
             }
         }
+    }
+
+    /// Whether another process may be at the start at this moment. It will find out, and remove what it made; should it
+    /// die before, `recover` finds the record.
+    fn may_still_start(&self, record: &ServiceRecord) -> bool {
+        self.store.is_shared() && self.is_unsettled(record)
     }
 
     /// Removes objects, files and the record, in this order. To be called in the name's turn.

@@ -13,6 +13,7 @@ use super::{Name, Services, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{Credential, Moment, ServerName, ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
+use crate::store::StoreError;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What a poll may spend on it.
@@ -32,13 +33,21 @@ impl Services {
         }
         if !over.is_empty() {
             let services = self.clone();
-            tokio::spawn(async move { services.stop_records(over).await }.in_current_span());
+            self.drain.spawn(async move { services.stop_records(over).await }.in_current_span());
         }
     }
 
     pub(super) fn note_superseded(&self, name: Name) {
         let now = self.clock.moment();
         self.superseded.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert(now);
+    }
+
+    /// Starts that other processes made, and polls that they answered, are not known here.
+    pub(super) async fn note_superseded_elsewhere(&self) -> Result<(), StoreError> {
+        if self.store.is_shared() {
+            self.store.names_with_several_starts().await?.into_iter().for_each(|name| self.note_superseded(name));
+        }
+        Ok(())
     }
 
     /// The hub knows the newest start: the older ones go. Waits a little, so that they usually have.
@@ -57,7 +66,7 @@ impl Services {
             return;
         }
         let services = self.clone();
-        let work = tokio::spawn(async move { services.stop_older(&name, newest).await }.in_current_span());
+        let work = self.drain.spawn(async move { services.stop_older(&name, newest).await }.in_current_span());
         let _ = tokio::time::timeout(POLL_TIME, work).await;
     }
 

@@ -24,7 +24,7 @@ impl Services {
     ) -> Result<Polled, UpdateError> {
         let record = self.store.newest_service(credential, server_name).await?.ok_or(UpdateError::NotFound)?;
         let services = self.clone();
-        tokio::spawn(async move { services.apply_update(record).await }.in_current_span()).await??;
+        self.drain.spawn(async move { services.apply_update(record).await }.in_current_span()).await??;
         self.poll(credential, server_name).await.map_err(|PollError::NotFound| UpdateError::NotFound)
     }
 
@@ -70,7 +70,18 @@ impl Services {
         }
         fail_point!(UpdateAfterObjects);
         self.cluster.watch(&objects, deadline).await?;
-        self.known.put(&ServiceRecord { objects, ..record.clone() }, &mark);
-        Ok(())
+        self.known.put(&ServiceRecord { objects: objects.clone(), ..record.clone() }, &mark);
+        self.undo_if_stopped(ServiceRecord { objects, ..record }, deadline).await
+    }
+
+    /// Another process may have stopped the service meanwhile, and what was applied after that is nobody's.
+    async fn undo_if_stopped(&self, updated: ServiceRecord, deadline: Deadline) -> Result<(), UpdateError> {
+        if !self.store.is_shared() {
+            return Ok(());
+        }
+        match self.store.service(updated.sequence).await? {
+            Some(current) if current.state != ServiceState::Stopping => Ok(()),
+            _ => Ok(self.delete_objects(&updated, deadline).await?),
+        }
     }
 }

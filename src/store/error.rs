@@ -10,11 +10,16 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 pub enum StoreError {
     #[error("failed to create {path}, where the database belongs")]
     Create { path: PathBuf, source: std::io::Error },
+    #[error(
+        "another K8s Manager ({holder}) serves the database {database}; end it first, or use PostgreSQL for several \
+         replicas"
+    )]
+    Served { database: PathBuf, holder: String },
     #[error("failed to open the database {database}")]
     Open { database: String, source: Source },
     #[error(
-        "the database file {path} is damaged or is no SQLite database; put a backup in its place, or move it away \
-         (with its -wal and -shm files) to begin with an empty one"
+        "the database file {path} is damaged or is no SQLite database; put a backup in its place with `k8smgr restore`, \
+         or move it away (with its -wal and -shm files) and restore its records from the cluster with `k8smgr rebuild`"
     )]
     Corrupt { path: PathBuf, source: Source },
     #[error(
@@ -22,6 +27,12 @@ pub enum StoreError {
          use that version, or a backup from before the upgrade"
     )]
     Newer { database: String, migration: String },
+    #[error("the database {database} does not answer")]
+    NotUp { database: String, source: Source },
+    #[error("the database server refuses {database}; check user, password, name and TLS options in the database URL")]
+    Refused { database: String, source: Source },
+    #[error("another K8s Manager is bringing the tables of {database} up to date")]
+    MigratedByAnother { database: String },
     #[error("failed to bring the tables of {database} up to date")]
     Migrate { database: String, source: Source },
     #[error("failed to connect to the database")]
@@ -30,6 +41,8 @@ pub enum StoreError {
     Slow(Deadline),
     #[error("the database does not answer for now")]
     Away,
+    #[error("the database did not answer in time")]
+    LockUnanswered,
     #[error("database query failed")]
     Query(#[from] diesel::result::Error),
     #[error("failed to read {what} `{value}` from the database")]
@@ -40,4 +53,12 @@ pub enum StoreError {
     TaskLost(#[source] tokio::task::JoinError),
     #[error("user `{name}` still has {services} services; stop them first")]
     UserHasServices { name: String, services: i64 },
+}
+
+impl StoreError {
+    /// The database server may be up a little later: worth waiting for at the start of the process.
+    pub fn may_come_up(&self) -> bool {
+        matches!(self, StoreError::NotUp { .. } | StoreError::MigratedByAnother { .. } | StoreError::Slow(_))
+            || super::postgres::connection_was_lost(self)
+    }
 }

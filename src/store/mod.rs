@@ -3,13 +3,17 @@
 //! Every operation is one statement, or a few that need no transaction, so that a caller which goes away midway
 //! leaves nothing open. Which of several processes wins is decided by the database, never by reading first.
 
+mod arrivals;
 mod changes;
 mod error;
+mod leader_lock;
 mod listen;
 mod log_handlers;
 mod migrations;
 mod postgres;
+mod postgres_refusal;
 mod postgres_tls;
+mod process_lock;
 mod schema;
 mod service_keys;
 mod services;
@@ -27,9 +31,12 @@ use std::time::Duration;
 use diesel::{ExpressionMethods, QueryDsl, QueryResult};
 use rand::RngExt;
 
+pub use arrivals::Arrived;
 pub use changes::{Batch, Change, Changes, UserChanges};
 pub use error::StoreError;
+pub use leader_lock::LeaderLock;
 pub use log_handlers::LogHandlerRow;
+pub use process_lock::ProcessLock;
 pub use service_keys::ServiceKey;
 pub use services::Inserted;
 pub use tokens::{Token, TokenAdded};

@@ -3,15 +3,15 @@
 use std::future::poll_fn;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool::managed::HookError;
-use diesel::result::{ConnectionError, DatabaseErrorKind, Error};
-use diesel::{ConnectionResult, QueryResult, sql_types};
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel::{QueryResult, sql_types};
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::pooled_connection::deadpool::{Hook, Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,13 +19,17 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_postgres::AsyncMessage;
 use tokio_postgres::config::SslMode;
 
+use super::postgres_refusal::DialError;
 use super::url::{PostgresUrl, TlsMode};
-use super::{Deadline, StoreError, in_time, migrations, postgres_tls};
+use super::{Deadline, StoreError, in_time, migrations, postgres_refusal, postgres_tls};
 
 const CONNECTIONS: usize = 8;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// A connection that was idle for longer is tried before it is lent: a half-open one is not known to be closed.
 const TRUSTED_WHEN_IDLE: Duration = Duration::from_secs(5);
+/// Whoever waits longer for another process's migration says so.
+const LONGEST_MIGRATION_OF_ANOTHER: Duration = Duration::from_secs(10);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// Any number that is ours: processes that start together migrate one after the other.
 const MIGRATION_LOCK: i64 = 0x6b38_736d_6772;
 
@@ -39,13 +43,13 @@ impl PostgresPool {
     pub(super) async fn open(url: &PostgresUrl, database: &str) -> Result<Self, StoreError> {
         let open = |source| StoreError::Open { database: database.to_owned(), source };
         let target = Arc::new(Target::new(url).map_err(open)?);
-        migrate(target.connect().await.map_err(|error| open(error.into()))?, database).await?;
+        migrate(target.dial().await.map_err(|error| postgres_refusal::explain(error, database))?, database).await?;
+        let dialled = Arc::clone(&target);
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
-        let connects_to = Arc::clone(&target);
         config.custom_setup = Box::new(move |_| {
-            let target = Arc::clone(&connects_to);
-            async move { target.connect().await }.boxed()
+            let target = Arc::clone(&dialled);
+            async move { target.dial().await.map_err(DialError::into_diesel) }.boxed()
         });
         Pool::builder(AsyncDieselConnectionManager::new_with_config("", config))
             .max_size(CONNECTIONS)
@@ -71,6 +75,11 @@ impl PostgresPool {
             .await
             .map_err(|_| StoreError::Slow(deadline))?
             .map_err(|error| StoreError::Connect(error.into()))
+    }
+
+    /// A connection of the caller's own, not of the pool.
+    pub(super) async fn connect(&self) -> Result<AsyncPgConnection, StoreError> {
+        self.target.dial().await.map_err(|error| StoreError::Connect(error.into_diesel().into()))
     }
 
     /// A connection of its own that listens on `channel`, and the texts that are told there. They end with it.
@@ -170,18 +179,18 @@ impl Target {
         Ok(Self { config, tls: postgres_tls::connector(url)? })
     }
 
-    async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
-        let failed = |error: tokio_postgres::Error| ConnectionError::BadConnection(with_sources(&error));
-        match self.tls.clone() {
+    async fn dial(&self) -> Result<AsyncPgConnection, DialError> {
+        let connection = match self.tls.clone() {
             Some(tls) => {
-                let (client, connection) = self.config.connect(tls).await.map_err(failed)?;
+                let (client, connection) = self.config.connect(tls).await?;
                 AsyncPgConnection::try_from_client_and_connection(client, connection).await
             }
             None => {
-                let (client, connection) = self.config.connect(tokio_postgres::NoTls).await.map_err(failed)?;
+                let (client, connection) = self.config.connect(tokio_postgres::NoTls).await?;
                 AsyncPgConnection::try_from_client_and_connection(client, connection).await
             }
-        }
+        };
+        Ok(connection?)
     }
 }
 
@@ -221,19 +230,33 @@ where
     receiver
 }
 
-/// diesel keeps a text alone; the reason (refused, wrong password, bad certificate) is in the sources.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(Some(error), |it| it.source()).map(ToString::to_string);
-    sources.collect::<Vec<_>>().join(": ")
-}
-
 /// diesel's migrations are synchronous, so they run on a thread that may block. The lock ends with the connection.
 async fn migrate(mut connection: AsyncPgConnection, database: &str) -> Result<(), StoreError> {
-    connection.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
+    take_turn(&mut connection, database).await?;
     let database = database.to_owned();
     let migrated = tokio::task::spawn_blocking(move || {
         let mut connection = AsyncConnectionWrapper::<AsyncPgConnection>::from(connection);
         migrations::run(&mut connection, migrations::POSTGRES, &database)
     });
     migrated.await.map_err(StoreError::TaskLost)?
+}
+
+/// Asked for again and again rather than waited for: a process that hangs with the lock is told of.
+async fn take_turn(connection: &mut AsyncPgConnection, database: &str) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    let query = format!("SELECT pg_try_advisory_lock({MIGRATION_LOCK}) AS is_held");
+    while !diesel::sql_query(&query).get_result::<Locked>(connection).await?.is_held {
+        if begun.elapsed() > LONGEST_MIGRATION_OF_ANOTHER {
+            return Err(StoreError::MigratedByAnother { database: database.to_owned() });
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    Ok(())
+}
+
+/// What `pg_try_advisory_lock` answers.
+#[derive(diesel::QueryableByName)]
+pub(super) struct Locked {
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    pub(super) is_held: bool,
 }

@@ -1,7 +1,7 @@
 //! The service records: one row a start, and the transitions between their states.
 
-use diesel::dsl::{exists, not};
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper};
+use diesel::dsl::{count_star, exists, not};
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper};
 use jiff::Timestamp;
 
 use super::schema::services::{self, dsl};
@@ -22,22 +22,22 @@ pub enum Inserted {
 
 #[derive(Insertable)]
 #[diesel(table_name = services)]
-struct NewRow {
-    credential: String,
-    server_name: String,
-    start_id: String,
-    object_id: String,
-    service: String,
-    user_options: String,
-    jhub_user_id: i64,
-    start_date: i64,
-    namespace: String,
-    state: &'static str,
-    objects: String,
-    update_manifest: Option<String>,
+pub(super) struct NewRow {
+    pub(super) credential: String,
+    pub(super) server_name: String,
+    pub(super) start_id: String,
+    pub(super) object_id: String,
+    pub(super) service: String,
+    pub(super) user_options: String,
+    pub(super) jhub_user_id: i64,
+    pub(super) start_date: i64,
+    pub(super) namespace: String,
+    pub(super) state: &'static str,
+    pub(super) objects: String,
+    pub(super) update_manifest: Option<String>,
 }
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = services)]
 pub(super) struct Row {
     sequence: i64,
@@ -84,7 +84,7 @@ impl Store {
         }
     }
 
-    async fn same_start(&self, new: &NewService) -> Result<Option<ServiceRecord>, StoreError> {
+    pub(super) async fn same_start(&self, new: &NewService) -> Result<Option<ServiceRecord>, StoreError> {
         let (credential, server_name) = (new.credential.to_string(), new.server_name.to_string());
         let start_id = new.start_id.to_string();
         first(query!(self.read, |connection| dsl::services
@@ -95,7 +95,7 @@ impl Store {
             .load(connection))?)
     }
 
-    async fn object_id_is_taken(&self, object_id: &ObjectId) -> Result<bool, StoreError> {
+    pub(super) async fn object_id_is_taken(&self, object_id: &ObjectId) -> Result<bool, StoreError> {
         let object_id = object_id.to_string();
         let taken = query!(self.read, |connection| dsl::services
             .filter(dsl::object_id.eq(&object_id))
@@ -187,6 +187,23 @@ impl Store {
             .order(dsl::sequence)
             .select(Row::as_select())
             .load(connection))?)
+    }
+
+    /// Names with several starts that are not being stopped.
+    pub async fn names_with_several_starts(&self) -> Result<Vec<(Credential, ServerName)>, StoreError> {
+        let names = query!(self.read, |connection| dsl::services
+            .filter(dsl::state.ne(ServiceState::Stopping.as_str()))
+            .group_by((dsl::credential, dsl::server_name))
+            .having(count_star().gt(1))
+            .select((dsl::credential, dsl::server_name))
+            .load::<(String, String)>(connection))?;
+        let name = |(credential, server_name): (String, String)| {
+            Ok((
+                readable("credential", &credential, |it| Credential::parse(it).ok())?,
+                readable("server name", &server_name, |it| ServerName::parse(it).ok())?,
+            ))
+        };
+        names.into_iter().map(name).collect()
     }
 
     /// Services whose user is no more.
@@ -301,7 +318,7 @@ impl TryFrom<Row> for ServiceRecord {
     }
 }
 
-fn first(rows: Vec<Row>) -> Result<Option<ServiceRecord>, StoreError> {
+pub(super) fn first(rows: Vec<Row>) -> Result<Option<ServiceRecord>, StoreError> {
     rows.into_iter().next().map(ServiceRecord::try_from).transpose()
 }
 

@@ -153,16 +153,18 @@ fn opening(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync
     }
 }
 
+/// The folder of the database, where it is missing.
+pub(super) fn make_folder(path: &Path) -> Result<(), StoreError> {
+    let Some(folder) = path.parent().filter(|it| !it.exists()) else { return Ok(()) };
+    let failed = |source| StoreError::Create { path: folder.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)
+}
+
 /// The file holds password hashes: nobody else may read it, nor the -wal and -shm files, which take over its mode.
 fn create(path: &Path) -> Result<(), StoreError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StoreError::Create { path, source }
-    };
-    if let Some(folder) = path.parent().filter(|it| !it.exists()) {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
-    }
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed(path))?;
+    make_folder(path)?;
+    let failed = |source| StoreError::Create { path: path.to_owned(), source };
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
     Ok(())
 }
 

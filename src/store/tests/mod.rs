@@ -1,5 +1,6 @@
 //! One suite of what every database must do, on SQLite a test each, on PostgreSQL in turn on one server.
 
+mod arrivals;
 mod changes;
 mod log_handlers;
 mod postgres;
@@ -12,7 +13,7 @@ mod users;
 
 use std::collections::BTreeSet;
 
-use super::{DatabaseUrl, NewUser, Store, StoreError, query};
+use super::{DatabaseUrl, NewUser, ProcessLock, Store, StoreError, query};
 use crate::domain::record::NewService;
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 
@@ -31,6 +32,12 @@ impl TestDatabase {
     /// Each call connects anew, as another process does.
     async fn connect(&self) -> Store {
         Store::connect(&self.url).await.unwrap()
+    }
+}
+
+impl postgres_server::PostgresServer {
+    async fn database(&self, name: &str) -> TestDatabase {
+        TestDatabase { url: self.create_database(name).await.parse().unwrap(), _folder: None }
     }
 }
 
@@ -85,6 +92,9 @@ conformance! {
     services::a_credential_sees_its_own_services,
     services::services_are_found_by_state_and_end,
     services::an_ended_service_is_found_as_long_as_it_has_a_workload,
+    services::names_with_several_starts_are_found,
+    arrivals::a_stop_counts_for_a_start_that_is_not_written_down,
+    arrivals::a_start_is_written_down_as_without_arrivals,
     services::services_of_a_deleted_user_are_found,
     services::a_sequence_is_never_used_again,
     services::a_row_that_cannot_be_read_is_told,

@@ -290,3 +290,13 @@ pub async fn a_row_that_cannot_be_read_is_told(database: TestDatabase) {
     let error = store.service(sequence).await.unwrap_err().to_string();
     assert_eq!(error, "failed to read state `dreaming` from the database");
 }
+
+pub async fn names_with_several_starts_are_found(database: TestDatabase) {
+    let store = database.connect().await;
+    for (hub, lab, start) in [("hub", "a", "s1"), ("hub", "a", "s2"), ("hub", "b", "s3"), ("other", "b", "s4")] {
+        store.insert_service(&new_service(hub, lab, start)).await.unwrap().expect_new();
+    }
+    let stopped = store.insert_service(&new_service("hub", "b", "s5")).await.unwrap().expect_new().sequence;
+    store.begin_stop(stopped).await.unwrap();
+    assert_eq!(store.names_with_several_starts().await.unwrap(), [(credential("hub"), server("a"))]);
+}

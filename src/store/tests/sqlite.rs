@@ -57,12 +57,44 @@ async fn a_damaged_file_is_refused() {
         .batch_execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO t SELECT 'row ' || i FROM n")
         .unwrap();
     drop(connection);
-    let mut bytes = std::fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle..middle + 8192].fill(0x5a);
-    std::fs::write(&path, bytes).unwrap();
-    let error = error_of(&path).await;
-    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    let whole = std::fs::read(&path).unwrap();
+    let middle = whole.len() / 2;
+    let mut garbage = whole.clone();
+    garbage[middle..middle + 8192].fill(0x5a);
+    let damages = [
+        ("garbage in the middle", garbage),
+        ("cut in the middle", whole[..middle].to_vec()),
+        ("cut in a page", whole[..whole.len() - 100].to_vec()),
+        ("cut in the header", whole[..50].to_vec()),
+        ("another file", b"#!/bin/sh\n".repeat(1000)),
+        ("zeros", vec![0; whole.len()]),
+    ];
+    for (what, bytes) in damages {
+        std::fs::write(&path, &bytes).unwrap();
+        let error = error_of(&path).await;
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{what}: {error:?}");
+        let told = error.to_string();
+        assert!(told.contains("k8smgr restore") && told.contains("k8smgr rebuild"), "{told}");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), bytes.len() as u64, "{what}: left for whoever may mend it");
+    }
+}
+
+#[tokio::test]
+async fn one_process_serves_a_database_and_a_link_to_it_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made/here/k8smgr.sqlite3");
+    let url = DatabaseUrl::sqlite(&path).unwrap();
+    let lock = ProcessLock::take(&url).unwrap();
+    Store::connect(&url).await.unwrap().ping().await.unwrap();
+    let link = folder.path().join("link.sqlite3");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for url in [&url, &DatabaseUrl::sqlite(&link).unwrap()] {
+        let told = ProcessLock::take(url).unwrap_err().to_string();
+        let process = format!("another K8s Manager (process {}) serves the database", std::process::id());
+        assert!(told.starts_with(&process), "{told}");
+    }
+    drop(lock);
+    ProcessLock::take(&url).unwrap();
 }
 
 #[tokio::test]
