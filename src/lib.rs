@@ -9,6 +9,7 @@ pub mod description;
 pub mod domain;
 pub mod http;
 pub mod log_handlers;
+pub mod migration;
 pub mod services;
 pub mod store;
 pub mod stored_log_handlers;

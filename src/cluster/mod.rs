@@ -8,6 +8,7 @@ mod calls;
 mod connect;
 mod error;
 mod explain;
+mod metadata;
 mod objects;
 mod resources;
 pub mod watch;

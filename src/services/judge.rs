@@ -55,7 +55,7 @@ impl Services {
         let observation = self.cluster.watches().observe(self.mark(record).service());
         match judge(&observation, Timestamp::now(), grace) {
             Verdict::Running | Verdict::Waiting(None) => Judgement::Runs,
-            Verdict::Failed(failure) => match self.still_fails(&failure).await {
+            Verdict::Failed(failure) => match self.still_fails(record, &failure).await {
                 true => Judgement::Over(End::Failed(failure)),
                 false => Judgement::Runs,
             },
@@ -75,11 +75,15 @@ impl Services {
     }
 
     /// Looks at the pod past the cache: during an outage it may have come up unseen, and time alone is no evidence.
-    async fn still_fails(&self, failure: &Failure) -> bool {
+    async fn still_fails(&self, record: &ServiceRecord, failure: &Failure) -> bool {
         let pod = failure.pod();
         let is_final = pod.phase.is_terminal() && !pod.is_replaced;
         if is_final {
             return true;
+        }
+        // The successor of a pod that an adopted workload made is known only once it is marked.
+        if pod.is_replaced && self.has_unseen_pods(record).await {
+            return false;
         }
         match self.cluster.look_at(pod, Deadline::after(CONFIRM_TIME)).await {
             Ok(Some(now)) => match failure {

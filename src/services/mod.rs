@@ -3,6 +3,7 @@
 //! A start flows `claim -> home -> apply -> record`; everything it is going to make is written down before the cluster
 //! is touched. Nothing here knows HTTP.
 
+mod adopt;
 mod apply;
 mod arrivals;
 mod error;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
+pub use adopt::{AdoptError, Adopted, Adoption};
 pub use error::{PollError, StartError, StopError, UpdateError};
 pub use plan::StartRequest;
 pub use poll::ServiceStatus;

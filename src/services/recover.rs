@@ -92,7 +92,7 @@ impl Services {
         stream::iter(due).for_each_concurrent(AT_ONCE, |record| self.stop_record(record, now)).await;
         stream::iter(ended).for_each_concurrent(AT_ONCE, |record| self.delete_workload(record)).await;
         self.stop_superseded().await;
-        Ok(())
+        self.mark_new_pods_of_adopted().await
     }
 
     async fn stop_record(&self, record: ServiceRecord, now: Timestamp) {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::api::ObjectMeta;
+use serde_json::json;
 use tracing::Instrument;
 
 use super::plan::Planned;
 use super::{PollError, ServiceStatus, Services, UpdateError, name_of};
-use crate::cluster::Deadline;
+use crate::cluster::{ClusterError, Deadline};
 use crate::description::ownership::set_owner;
-use crate::description::{Ownership, manifest, workload};
+use crate::description::{Ownership, manifest, rebuild_data, workload};
 use crate::domain::{AppliedObject, Credential, ServerName, ServiceRecord, ServiceState};
 
 const UPDATE_TIME: Duration = Duration::from_secs(13);
@@ -54,6 +56,7 @@ impl Services {
         let is_new = |it: &&Planned| !record.objects.iter().any(|known| known.is_same_object(&it.target));
         objects.extend(planned.iter().filter(is_new).map(|it| it.target.clone()));
         self.store.set_objects(record.sequence, &objects).await?;
+        self.note_objects_on_owner(&objects, deadline).await?;
 
         for mut it in planned {
             if let Some(AppliedObject { name, namespace, uid: Some(uid), .. }) = record.objects.first()
@@ -70,5 +73,16 @@ impl Services {
         }
         self.cluster.watch(&objects, deadline).await?;
         Ok(())
+    }
+
+    /// For `rebuild`: what the update makes is found again also when the database is lost.
+    async fn note_objects_on_owner(&self, objects: &[AppliedObject], deadline: Deadline) -> Result<(), ClusterError> {
+        let Some(owner) = objects.first() else { return Ok(()) };
+        let listed = rebuild_data::objects_annotation(objects);
+        let change = |there: &ObjectMeta| {
+            let is_noted = there.annotations.as_ref().and_then(|it| it.get(rebuild_data::OBJECTS)) == Some(&listed);
+            (!is_noted).then(|| json!({ "annotations": { rebuild_data::OBJECTS: listed } }))
+        };
+        self.cluster.change_metadata(owner, change, deadline).await.map(|_| ())
     }
 }

@@ -3,11 +3,14 @@
 //! Every operation is one statement, or a few that need no transaction, so that a caller which goes away midway
 //! leaves nothing open. Which of several processes wins is decided by the database, never by reading first.
 
+mod backup;
 mod error;
+mod found;
 mod log_handlers;
 mod migrations;
 mod postgres;
 mod postgres_tls;
+mod reference;
 mod schema;
 mod services;
 mod sqlite;
@@ -15,6 +18,7 @@ mod sqlite;
 mod tests;
 mod tokens;
 mod url;
+mod user_jobs;
 mod users;
 
 use std::fmt;
@@ -25,11 +29,18 @@ use std::time::Duration;
 use diesel::{ExpressionMethods, QueryDsl, QueryResult};
 use rand::RngExt;
 
+pub use backup::{BackupError, Restored, back_up, restore};
 pub use error::StoreError;
+pub use found::FoundService;
 pub use log_handlers::LogHandlerRow;
+pub use reference::{
+    ReferenceDatabase, ReferenceError, ReferenceLogHandler, ReferenceService, ReferenceToken, ReferenceUser,
+    ReferenceUserJob,
+};
 pub use services::Inserted;
 pub use tokens::{Token, TokenAdded};
 pub use url::{DatabaseUrl, DatabaseUrlError};
+pub use user_jobs::UserJobRow;
 pub use users::{NewUser, User};
 
 use postgres::PostgresPool;
@@ -151,6 +162,21 @@ impl Store {
             .on_conflict_do_nothing()
             .execute(connection))?;
         query!(self.read, |connection| installation.select(id).first::<String>(connection))
+    }
+
+    /// Becomes the database of an installation that is there already. False: it is another's, and has services.
+    pub async fn take_over_installation(&self, wanted: &str) -> Result<bool, StoreError> {
+        use schema::installation::dsl::{id, installation};
+        use schema::services;
+        if self.installation_id().await? == wanted {
+            return Ok(true);
+        }
+        let wanted = wanted.to_owned();
+        let changed = query!(self.write, |connection| diesel::update(installation)
+            .filter(diesel::dsl::not(diesel::dsl::exists(services::table.select(services::sequence))))
+            .set(id.eq(&wanted))
+            .execute(connection))?;
+        Ok(changed == 1)
     }
 
     /// Whether other processes may work on the same records.

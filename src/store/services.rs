@@ -39,7 +39,7 @@ struct NewRow {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = services)]
-struct Row {
+pub(super) struct Row {
     sequence: i64,
     credential: String,
     server_name: String,
@@ -80,7 +80,7 @@ impl Store {
         }
     }
 
-    async fn same_start(&self, new: &NewService) -> Result<Option<ServiceRecord>, StoreError> {
+    pub(super) async fn same_start(&self, new: &NewService) -> Result<Option<ServiceRecord>, StoreError> {
         let (credential, server_name) = (new.credential.to_string(), new.server_name.to_string());
         let start_id = new.start_id.to_string();
         first(query!(self.read, |connection| dsl::services
@@ -91,7 +91,7 @@ impl Store {
             .load(connection))?)
     }
 
-    async fn object_id_is_taken(&self, object_id: &ObjectId) -> Result<bool, StoreError> {
+    pub(super) async fn object_id_is_taken(&self, object_id: &ObjectId) -> Result<bool, StoreError> {
         let object_id = object_id.to_string();
         let taken = query!(self.read, |connection| dsl::services
             .filter(dsl::object_id.eq(&object_id))
@@ -270,11 +270,11 @@ impl TryFrom<Row> for ServiceRecord {
     }
 }
 
-fn first(rows: Vec<Row>) -> Result<Option<ServiceRecord>, StoreError> {
+pub(super) fn first(rows: Vec<Row>) -> Result<Option<ServiceRecord>, StoreError> {
     rows.into_iter().next().map(ServiceRecord::try_from).transpose()
 }
 
-fn all(rows: Vec<Row>) -> Result<Vec<ServiceRecord>, StoreError> {
+pub(super) fn all(rows: Vec<Row>) -> Result<Vec<ServiceRecord>, StoreError> {
     // One row that cannot be read must not hide the others.
     let readable = rows.into_iter().filter_map(|row| {
         let sequence = row.sequence;
@@ -285,7 +285,7 @@ fn all(rows: Vec<Row>) -> Result<Vec<ServiceRecord>, StoreError> {
     Ok(readable.collect())
 }
 
-fn to_json<T: serde::Serialize + ?Sized>(what: &'static str, value: &T) -> Result<String, StoreError> {
+pub(super) fn to_json<T: serde::Serialize + ?Sized>(what: &'static str, value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|source| StoreError::Unwritable { what, source })
 }
 
