@@ -44,7 +44,7 @@ impl Report {
 
     /// A table, and how many there were of each. `is_dry`: nothing was done yet.
     pub fn table(&self, is_dry: bool) -> String {
-        let (taken, was) = if is_dry { ("would be taken", "would be") } else { ("taken", "were") };
+        let taken = if is_dry { "would be taken" } else { "taken" };
         let row = |line: &Line| {
             let (outcome, note) = match &line.outcome {
                 Outcome::Taken(note) => (taken, note.as_str()),
@@ -56,8 +56,8 @@ impl Report {
         let head = ["KIND", "NAME", "OUTCOME", "NOTE"].map(str::to_owned);
         let mut text = table(std::iter::once(head).chain(self.lines.iter().map(row)));
         let there = self.count(|it| *it == Outcome::ThereAlready);
-        let (taken, not_taken) = (self.taken(), self.not_taken());
-        let _ = writeln!(text, "\n{taken} {was} taken, {there} there already, {not_taken} not taken");
+        let (count, not_taken) = (self.taken(), self.not_taken());
+        let _ = writeln!(text, "\n{count} {taken}, {there} there already, {not_taken} not taken");
         text
     }
 }
@@ -98,6 +98,6 @@ mod tests {
 
         1 would be taken, 1 there already, 1 not taken
         ");
-        assert!(report.table(false).ends_with("\n1 were taken, 1 there already, 1 not taken\n"));
+        assert!(report.table(false).ends_with("\n1 taken, 1 there already, 1 not taken\n"));
     }
 }
