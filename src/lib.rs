@@ -11,6 +11,7 @@ pub mod fail_points;
 pub mod http;
 pub mod leader;
 pub mod log_handlers;
+pub mod migration;
 pub mod services;
 pub mod store;
 pub mod stored_log_handlers;

@@ -1,5 +1,6 @@
 //! Who calls, and what they may do. Knows no HTTP: a header's bytes in, a principal or the reason out.
 
+mod django;
 mod header;
 mod memory;
 mod passwords;
@@ -26,6 +27,7 @@ use crate::domain::Credential;
 use crate::domain::group::Group;
 use crate::store::{Store, StoreError, User, UserChanges};
 
+pub use django::{ImportedHash, imported_hash};
 pub use memory::CHANGES_COUNT_WITHIN;
 pub use passwords::{PasswordError, hash_password};
 pub use startup::{StartupUsersError, create_startup_users};
@@ -209,7 +211,11 @@ impl Authenticator {
         if let Some(known) = self.fresh(&key, user_changes) {
             return Ok(known);
         }
-        let matches = passwords::password_matches(password, hash.clone()).await?;
+        let matches = passwords::password_matches(password.clone(), hash.clone()).await?;
+        let hash = match hash {
+            Some(old) if matches => Some(self.rehashed(name, password, old).await),
+            other => other,
+        };
         drop(permit);
         if let (true, Some(user)) = (matches, user) {
             self.throttle.succeeded(throttle_name, address);
@@ -235,6 +241,32 @@ impl Authenticator {
                 tracing::debug!(%error, user = %stand_in.credential, "a login is taken from memory");
                 metrics::counter!("k8smgr_logins_without_database_total").increment(1);
                 Ok(LookedUp::Away(stand_in))
+            }
+        }
+    }
+
+    /// The hash that the user has from now on: one of the reference's is replaced now that its password is known. What
+    /// fails does not keep the user out; the next login tries again.
+    async fn rehashed(&self, name: &str, password: SecretString, old: Arc<str>) -> Arc<str> {
+        if !django::is_django(&old) {
+            return old;
+        }
+        let new = match hash_password(password).await {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::warn!(user = name, %error, "the password of a user that was taken over is not hashed anew");
+                return old;
+            }
+        };
+        match self.store.replace_password_hash(name, &old, &new).await {
+            Ok(true) => {
+                tracing::info!(user = name, "the password of a user that was taken over is hashed anew");
+                new.into()
+            }
+            Ok(false) => old,
+            Err(error) => {
+                tracing::warn!(user = name, %error, "the password of a user that was taken over is not hashed anew");
+                old
             }
         }
     }

@@ -7,6 +7,8 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::django;
+
 /// OWASP's first choice of small memory: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
@@ -42,8 +44,12 @@ pub(super) async fn password_matches(
     tokio::task::spawn_blocking(move || {
         let known = hash.is_some();
         let text = hash.as_deref().unwrap_or(&NOBODYS);
+        let password = password.expose_secret();
+        if django::is_django(text) {
+            return django::matches(password, text);
+        }
         // The parameters are those that the hash was made with.
-        let matches = Argon2::default().verify_password(password.expose_secret().as_bytes(), text).is_ok();
+        let matches = Argon2::default().verify_password(password.as_bytes(), text).is_ok();
         known && matches
     })
     .await

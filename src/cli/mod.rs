@@ -1,7 +1,11 @@
 //! The command line: one file a command.
 
+mod backup;
 pub mod docs;
+mod import;
 mod local_cluster;
+mod rebuild;
+mod restore;
 mod serve;
 mod settings;
 mod signals;
@@ -25,6 +29,14 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Add, list, change and remove the users (hubs and operators) of the API.
     User(user::UserArguments),
+    /// Take over users, tokens, running services, log handlers and user jobs from the Python implementation.
+    Import(import::ImportArguments),
+    /// Write the records of running services anew from the cluster, after the database was lost or restored.
+    Rebuild(rebuild::RebuildArguments),
+    /// Copy the SQLite database to a file, also while the service runs.
+    Backup(backup::BackupArguments),
+    /// Put a backup in the place of the SQLite database, while no service runs.
+    Restore(restore::RestoreArguments),
     /// Run a Kubernetes cluster on this machine, by itself.
     LocalCluster(local_cluster::LocalClusterArguments),
     /// Write the reference of the configuration to a folder.
@@ -42,6 +54,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::User(arguments) => user::run(arguments).await,
+        Command::Import(arguments) => import::run(arguments).await,
+        Command::Rebuild(arguments) => rebuild::run(arguments).await,
+        Command::Backup(arguments) => backup::run(arguments).await,
+        Command::Restore(arguments) => restore::run(arguments).await,
         Command::LocalCluster(arguments) => local_cluster::run(arguments).await,
         Command::Docs { directory } => docs::run(&directory),
     }

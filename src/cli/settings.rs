@@ -1,9 +1,16 @@
 //! What several commands need to know first: the configuration and the database.
 
+use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::config::{Config, Environment, SecretUrl};
-use crate::store::DatabaseUrl;
+use anyhow::Context;
+
+use crate::cluster::{Cluster, connect};
+use crate::config::{Config, Environment, SecretUrl, SharedConfig};
+use crate::domain::Clock;
+use crate::services::{Services, Site};
+use crate::store::{DatabaseUrl, Store};
 
 /// A file that was named must be there; `config.json` beside us is taken where it is.
 pub(super) fn load_config(named: Option<&Path>, environment: &Environment) -> anyhow::Result<Config> {
@@ -31,4 +38,49 @@ pub(super) fn database_url(
         Some(url) => Ok(url.expose().parse()?),
         None => Ok(DatabaseUrl::sqlite(Path::new("k8smgr.sqlite3"))?),
     }
+}
+
+/// What a command needs that works on services beside the service itself: nothing runs in the background.
+pub(super) struct Tools {
+    pub config: Config,
+    pub environment: Environment,
+    pub store: Store,
+    pub cluster: Cluster,
+    installation: String,
+}
+
+impl Tools {
+    /// Connects to the database and finds the cluster that KUBECONFIG names, or that we run in.
+    pub async fn connect(config: Option<&Path>, url: Option<SecretUrl>) -> anyhow::Result<Self> {
+        let environment = Environment::read()?;
+        let config = load_config(config, &environment)?;
+        let url = database_url(url, &environment, &config)?;
+        let client = connect(None).await?;
+        let store = Store::connect(&url).await.with_context(|| format!("database {url}"))?;
+        let installation = store.installation_id().await?;
+        let cluster = Cluster::new(client, &installation, Clock::default(), config.services.shrunken_list_percent);
+        Ok(Self { config, environment, store, cluster, installation })
+    }
+
+    pub fn services(&self) -> Arc<Services> {
+        let site = Site {
+            stage: self.environment.stage.clone(),
+            deployment_name: self.environment.deployment_name.clone(),
+            namespace: self.environment.deployment_namespace.clone(),
+            installation: self.installation.clone(),
+        };
+        Services::new(
+            self.store.clone(),
+            self.cluster.clone(),
+            SharedConfig::new(self.config.clone()),
+            site,
+            Clock::default(),
+        )
+    }
+}
+
+/// Writes what a command has to say to standard output.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).context("failed to write the answer")
 }

@@ -10,6 +10,7 @@ mod error;
 mod explain;
 mod labelled;
 mod lease;
+mod metadata;
 mod objects;
 mod resources;
 pub mod watch;

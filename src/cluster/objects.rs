@@ -138,7 +138,11 @@ impl Cluster {
         found.map(|it| serde_json::to_value(it).map_err(garbled)).transpose()
     }
 
-    async fn api(&self, target: &AppliedObject, deadline: Deadline) -> Result<Api<DynamicObject>, ClusterError> {
+    pub(super) async fn api(
+        &self,
+        target: &AppliedObject,
+        deadline: Deadline,
+    ) -> Result<Api<DynamicObject>, ClusterError> {
         let known = self.resource(&target.api_version, &target.kind, deadline).await?;
         Ok(known.api(&self.client, target.namespace.as_deref()))
     }

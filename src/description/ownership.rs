@@ -3,23 +3,21 @@
 //! Labels hold hashes, because names may be longer than a label and hold anything; annotations hold the full names.
 //! Nothing secret goes into either. Selectors are never touched.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::Manifest;
 use super::workload::pod_path;
 use crate::domain::mark::{CREDENTIAL_LABEL, MAIN_CONTAINER_ANNOTATION, MAIN_ROLE, MANAGED_BY_LABEL, ROLE_LABEL};
-use crate::domain::{Credential, Json, Mark, NewService, ServerName, ServiceName, ServiceRecord, StartId};
+use crate::domain::{AppliedObject, Credential, Mark, NewService, ServerName, ServiceName, ServiceRecord, StartId};
 
 /// The credential's full name stands under the label's key.
-const CREDENTIAL: &str = CREDENTIAL_LABEL;
-const SERVER_NAME: &str = "k8smgr.io/server-name";
-const START_ID: &str = "k8smgr.io/start-id";
-const SERVICE_NAME: &str = "k8smgr.io/service-name";
-const USER_OPTIONS: &str = "k8smgr.io/user-options";
-const USER_ID: &str = "k8smgr.io/user-id";
-
-/// Kubernetes takes 256 KiB of annotations; longer user_options are left out.
-const LONGEST_USER_OPTIONS: usize = 128 * 1024;
+pub(super) const CREDENTIAL: &str = CREDENTIAL_LABEL;
+pub(super) const SERVER_NAME: &str = "k8smgr.io/server-name";
+pub(super) const START_ID: &str = "k8smgr.io/start-id";
+pub(super) const SERVICE_NAME: &str = "k8smgr.io/service-name";
+pub(super) const USER_ID: &str = "k8smgr.io/user-id";
 
 /// Whose an object is.
 #[derive(Clone, Copy)]
@@ -30,7 +28,6 @@ pub struct Ownership<'a> {
     pub start_id: &'a StartId,
     pub service: &'a ServiceName,
     pub user_id: i64,
-    pub user_options: &'a Json,
     /// The container that says whether the service runs.
     pub main_container: &'a str,
 }
@@ -46,7 +43,6 @@ impl<'a> Ownership<'a> {
             start_id: &new.start_id,
             service: &new.service,
             user_id: new.jhub_user_id,
-            user_options: &new.user_options,
             main_container,
         }
     }
@@ -59,7 +55,6 @@ impl<'a> Ownership<'a> {
             start_id: &record.start_id,
             service: &record.service,
             user_id: record.jhub_user_id,
-            user_options: &record.user_options,
             main_container,
         }
     }
@@ -74,20 +69,41 @@ impl<'a> Ownership<'a> {
         self.mark.credential_labels().map(|(label, value)| (label, value.to_owned())).into()
     }
 
-    /// The full names, and what is needed to make a record anew.
+    /// The full names. What `rebuild` needs beyond them stands on the owner alone (`rebuild_data`).
     fn annotations(&self) -> Entries {
-        let mut annotations = vec![
+        vec![
             (CREDENTIAL, self.credential.to_string()),
             (SERVER_NAME, self.server_name.to_string()),
             (START_ID, self.start_id.to_string()),
             (SERVICE_NAME, self.service.to_string()),
             (USER_ID, self.user_id.to_string()),
-        ];
-        let user_options = self.user_options.to_text();
-        if user_options.len() <= LONGEST_USER_OPTIONS {
-            annotations.push((USER_OPTIONS, user_options));
+        ]
+    }
+
+    /// What marks an object that somebody else made: metadata to lay over its own, which has `labels`. Its pod template
+    /// stays as it is, since a change of that would restart its pods; the role stands on the object itself instead.
+    pub fn adopting_metadata(&self, target: &AppliedObject, labels: &BTreeMap<String, String>) -> Value {
+        let mut object = json!({ "metadata": { "labels": labels } });
+        if target.is_kept {
+            set(&mut object, "labels", self.kept_labels());
+            set(&mut object, "annotations", vec![(CREDENTIAL, self.credential.to_string())]);
+        } else {
+            set(&mut object, "labels", self.labels());
+            set(&mut object, "annotations", self.annotations());
         }
-        annotations
+        if target.is_workload {
+            set(&mut object, "labels", vec![(ROLE_LABEL, MAIN_ROLE.to_owned())]);
+            set(&mut object, "annotations", vec![(MAIN_CONTAINER_ANNOTATION, self.main_container.to_owned())]);
+        }
+        object["metadata"].take()
+    }
+
+    /// The same for a pod that an adopted workload made.
+    pub fn adopting_pod_metadata(&self, labels: &BTreeMap<String, String>) -> Value {
+        let mut object = json!({ "metadata": { "labels": labels } });
+        set(&mut object, "labels", self.labels().into_iter().chain([(ROLE_LABEL, MAIN_ROLE.to_owned())]).collect());
+        set(&mut object, "annotations", vec![(MAIN_CONTAINER_ANNOTATION, self.main_container.to_owned())]);
+        object["metadata"].take()
     }
 
     /// Marks an object, its pod templates and its volume claim templates.
@@ -174,7 +190,6 @@ mod tests {
     fn marked(text: &str, counts: bool) -> Manifest {
         let (credential, server_name) = (Credential::parse("hub").unwrap(), ServerName::parse("My Lab").unwrap());
         let (start_id, service) = (StartId::parse("s1").unwrap(), ServiceName::parse("A/B").unwrap());
-        let user_options = Json::parse(br#"{"service":"A/B","n":1.0}"#).unwrap();
         let mark = mark();
         let ownership = Ownership {
             mark: &mark,
@@ -183,7 +198,6 @@ mod tests {
             start_id: &start_id,
             service: &service,
             user_id: 7,
-            user_options: &user_options,
             main_container: "main",
         };
         let mut manifest = parse(text, "x").unwrap().remove(0);
@@ -208,7 +222,6 @@ mod tests {
         assert_eq!(object["spec"]["template"]["metadata"]["labels"][ROLE_LABEL], "main");
         assert_eq!(object["metadata"]["labels"].get(ROLE_LABEL), None);
         assert_eq!(object["metadata"]["annotations"][SERVER_NAME], "My Lab");
-        assert_eq!(object["metadata"]["annotations"][USER_OPTIONS], r#"{"service":"A/B","n":1.0}"#);
     }
 
     #[test]

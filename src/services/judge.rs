@@ -46,6 +46,7 @@ pub enum Judgement {
 /// What a judgement needs of a service.
 #[derive(Clone, Copy)]
 pub struct Judged<'a> {
+    pub sequence: i64,
     pub object_id: &'a ObjectId,
     /// What the watch cache files it under.
     pub label: &'a str,
@@ -63,7 +64,7 @@ impl Services {
         let observation = self.cluster.watches().observe(service.label);
         match judge(&observation, self.clock.moment(), grace) {
             Verdict::Running | Verdict::Waiting(None) => Judgement::Runs,
-            Verdict::Failed(failure) => match self.still_fails(&failure).await {
+            Verdict::Failed(failure) => match self.still_fails(service, &failure).await {
                 true => Judgement::Over(End::Failed(failure)),
                 false => Judgement::Runs,
             },
@@ -83,11 +84,18 @@ impl Services {
     }
 
     /// Looks at the pod past the cache: during an outage it may have come up unseen, and time alone is no evidence.
-    async fn still_fails(&self, failure: &Failure) -> bool {
+    async fn still_fails(&self, service: Judged<'_>, failure: &Failure) -> bool {
         let pod = failure.pod();
         let is_final = pod.phase.is_terminal() && !pod.is_replaced;
         if is_final {
             return true;
+        }
+        // The successor of a pod that an adopted workload made is known only once it is marked.
+        if pod.is_replaced {
+            match self.store.service(service.sequence).await {
+                Ok(Some(record)) if !self.has_unseen_pods(&record).await => {}
+                _ => return false,
+            }
         }
         match self.cluster.look_at(pod, Deadline::after(CONFIRM_TIME)).await {
             Ok(Some(now)) => match failure {

@@ -58,7 +58,7 @@ impl KnownService {
     }
 
     pub(super) fn judged(&self) -> Judged<'_> {
-        Judged { object_id: &self.object_id, label: &self.label, objects: &self.objects }
+        Judged { sequence: self.sequence, object_id: &self.object_id, label: &self.label, objects: &self.objects }
     }
 }
 

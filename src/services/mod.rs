@@ -3,6 +3,7 @@
 //! A start flows `claim -> home -> apply -> record`; everything it is going to make is written down before the cluster
 //! is touched. Nothing here knows HTTP.
 
+mod adopt;
 mod ages;
 mod apply;
 mod arrivals;
@@ -31,6 +32,7 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use adopt::{AdoptError, Adopted, Adoption};
 pub use error::{PollError, StartError, StopError, UpdateError};
 pub use follow::follow_changes;
 pub use known::KnownService;

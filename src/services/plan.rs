@@ -10,7 +10,7 @@ use super::{Services, Site, StartError};
 use crate::cluster::{ClusterError, Deadline};
 use crate::config::Config;
 use crate::description::names::{certs_secret_name, secret_name};
-use crate::description::{self, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared};
+use crate::description::{self, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared, rebuild_data};
 use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
 
 /// A start as a hub asked for it, checked. No `Debug`: it holds tokens.
@@ -51,6 +51,11 @@ impl Services {
         let mut prepared = deadline.bound(prepared).await.ok_or(StartError::TooSlow)???;
         self.locate(&mut prepared.objects, deadline).await?;
         prepared.new.objects = prepared.objects.iter().map(|it| it.target.clone()).collect();
+        if let Some(owner) = prepared.objects.first_mut() {
+            for (key, value) in rebuild_data::annotations(&prepared.new, false) {
+                owner.manifest.object["metadata"]["annotations"][key] = json!(value);
+            }
+        }
         Ok(prepared)
     }
 

@@ -119,8 +119,9 @@ impl Services {
                 ServiceState::Running => match over.take() {
                     Some((sequence, end)) if sequence == record.sequence => Judgement::Over(end),
                     _ => {
-                        let (object_id, mark) = (&record.object_id, self.mark(&record));
-                        self.judge(Judged { object_id, label: mark.service(), objects: &record.objects }).await
+                        let (sequence, object_id, mark) = (record.sequence, &record.object_id, self.mark(&record));
+                        self.judge(Judged { sequence, object_id, label: mark.service(), objects: &record.objects })
+                            .await
                     }
                 },
                 ServiceState::Stopping => return Ok(told(record, false, None)),
@@ -213,9 +214,9 @@ impl Services {
 
     /// As a poll would, for a service that nobody may poll.
     pub(super) async fn end_if_over(self: &Arc<Self>, record: ServiceRecord) -> Result<(), EndError> {
-        let (object_id, mark) = (&record.object_id, self.mark(&record));
+        let (sequence, object_id, mark) = (record.sequence, &record.object_id, self.mark(&record));
         if let Judgement::Over(end) =
-            self.judge(Judged { object_id, label: mark.service(), objects: &record.objects }).await
+            self.judge(Judged { sequence, object_id, label: mark.service(), objects: &record.objects }).await
         {
             self.end(record, &end).await?;
         }

@@ -173,6 +173,7 @@ impl Services {
         }
         self.note_superseded_elsewhere().await?;
         self.stop_superseded().await;
+        self.mark_new_pods_of_adopted().await?;
         fail_point!(RecoverEnd);
         Ok(())
     }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::api::ObjectMeta;
+use serde_json::json;
 use tracing::Instrument;
 
 use super::plan::Planned;
 use super::{PollError, Polled, Services, UpdateError, name_of};
-use crate::cluster::Deadline;
+use crate::cluster::{ClusterError, Deadline};
 use crate::description::ownership::set_owner;
-use crate::description::{Ownership, manifest, workload};
+use crate::description::{Ownership, manifest, rebuild_data, workload};
 use crate::domain::{AppliedObject, Credential, ServerName, ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
 
@@ -53,6 +55,7 @@ impl Services {
         fail_point!(UpdateBeforeRecord);
         self.store.set_objects(record.sequence, &objects).await?;
         fail_point!(UpdateAfterRecord);
+        self.note_objects_on_owner(&objects, deadline).await?;
 
         for mut it in planned {
             if let Some(AppliedObject { name, namespace, uid: Some(uid), .. }) = record.objects.first()
@@ -83,5 +86,16 @@ impl Services {
             Some(current) if current.state != ServiceState::Stopping => Ok(()),
             _ => Ok(self.delete_objects(&updated, deadline).await?),
         }
+    }
+
+    /// For `rebuild`: what the update makes is found again also when the database is lost.
+    async fn note_objects_on_owner(&self, objects: &[AppliedObject], deadline: Deadline) -> Result<(), ClusterError> {
+        let Some(owner) = objects.first() else { return Ok(()) };
+        let listed = rebuild_data::objects_annotation(objects);
+        let change = |there: &ObjectMeta| {
+            let is_noted = there.annotations.as_ref().and_then(|it| it.get(rebuild_data::OBJECTS)) == Some(&listed);
+            (!is_noted).then(|| json!({ "annotations": { rebuild_data::OBJECTS: listed } }))
+        };
+        self.cluster.change_metadata(owner, change, deadline).await.map(|_| ())
     }
 }

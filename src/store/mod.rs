@@ -4,8 +4,10 @@
 //! leaves nothing open. Which of several processes wins is decided by the database, never by reading first.
 
 mod arrivals;
+mod backup;
 mod changes;
 mod error;
+mod found;
 mod leader_lock;
 mod listen;
 mod log_handlers;
@@ -14,6 +16,7 @@ mod postgres;
 mod postgres_refusal;
 mod postgres_tls;
 mod process_lock;
+mod reference;
 mod schema;
 mod service_keys;
 mod services;
@@ -22,6 +25,7 @@ mod sqlite;
 mod tests;
 mod tokens;
 mod url;
+mod user_jobs;
 mod users;
 
 use std::fmt;
@@ -32,15 +36,22 @@ use diesel::{ExpressionMethods, QueryDsl, QueryResult};
 use rand::RngExt;
 
 pub use arrivals::Arrived;
+pub use backup::{BackupError, Restored, back_up, restore};
 pub use changes::{Batch, Change, Changes, UserChanges};
 pub use error::StoreError;
+pub use found::FoundService;
 pub use leader_lock::LeaderLock;
 pub use log_handlers::LogHandlerRow;
 pub use process_lock::ProcessLock;
+pub use reference::{
+    ReferenceDatabase, ReferenceError, ReferenceLogHandler, ReferenceService, ReferenceToken, ReferenceUser,
+    ReferenceUserJob,
+};
 pub use service_keys::ServiceKey;
 pub use services::Inserted;
 pub use tokens::{Token, TokenAdded};
 pub use url::{DatabaseUrl, DatabaseUrlError};
+pub use user_jobs::UserJobRow;
 pub use users::{NewUser, User};
 
 use postgres::PostgresPool;
@@ -173,6 +184,21 @@ impl Store {
             .on_conflict_do_nothing()
             .execute(connection))?;
         query!(self.read, |connection| installation.select(id).first::<String>(connection))
+    }
+
+    /// Becomes the database of an installation that is there already. False: it is another's, and has services.
+    pub async fn take_over_installation(&self, wanted: &str) -> Result<bool, StoreError> {
+        use schema::installation::dsl::{id, installation};
+        use schema::services;
+        if self.installation_id().await? == wanted {
+            return Ok(true);
+        }
+        let wanted = wanted.to_owned();
+        let changed = query!(self.write, |connection| diesel::update(installation)
+            .filter(diesel::dsl::not(diesel::dsl::exists(services::table.select(services::sequence))))
+            .set(id.eq(&wanted))
+            .execute(connection))?;
+        Ok(changed == 1)
     }
 
     /// Whether other processes may work on the same records.

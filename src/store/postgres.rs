@@ -155,6 +155,11 @@ pub(super) fn connection_was_lost(error: &StoreError) -> bool {
     }
 }
 
+/// One connection outside any pool, to a database that may be another's.
+pub(super) async fn connect(url: &PostgresUrl) -> Result<AsyncPgConnection, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(Target::new(url)?.dial().await.map_err(DialError::into_diesel)?)
+}
+
 /// Where to connect to, and how.
 struct Target {
     config: tokio_postgres::Config,

@@ -45,6 +45,7 @@ diesel::table! {
         update_manifest -> Nullable<Text>,
         details -> Nullable<Text>,
         ended_at -> Nullable<BigInt>,
+        is_adopted -> Bool,
     }
 }
 
@@ -56,5 +57,17 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    user_jobs (sequence) {
+        sequence -> BigInt,
+        credential -> Text,
+        service -> Text,
+        hostname -> Text,
+        target_node -> Text,
+        ports -> Text,
+    }
+}
+
 diesel::joinable!(tokens -> users (user_name));
 diesel::allow_tables_to_appear_in_same_query!(users, tokens, services);
+diesel::allow_tables_to_appear_in_same_query!(installation, services);

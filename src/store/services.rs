@@ -333,7 +333,7 @@ pub(super) fn all(rows: Vec<Row>) -> Result<Vec<ServiceRecord>, StoreError> {
     Ok(readable.collect())
 }
 
-fn to_json<T: serde::Serialize + ?Sized>(what: &'static str, value: &T) -> Result<String, StoreError> {
+pub(super) fn to_json<T: serde::Serialize + ?Sized>(what: &'static str, value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|source| StoreError::Unwritable { what, source })
 }
 

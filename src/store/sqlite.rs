@@ -122,7 +122,7 @@ impl Manager for Files {
     }
 }
 
-fn connect(path: &Path) -> Result<SqliteConnection, diesel::ConnectionError> {
+pub(super) fn connect(path: &Path) -> Result<SqliteConnection, diesel::ConnectionError> {
     let text = path.to_str().ok_or_else(|| diesel::ConnectionError::BadConnection("path is not UTF-8".to_owned()))?;
     let mut connection = SqliteConnection::establish(text)?;
     let milliseconds = BUSY_TIMEOUT.as_millis();
@@ -135,7 +135,7 @@ fn connect(path: &Path) -> Result<SqliteConnection, diesel::ConnectionError> {
 }
 
 /// Makes the file where it is missing, checks it and brings its tables up to date.
-fn prepare(path: &Path) -> Result<(), StoreError> {
+pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
     create(path)?;
     let mut connection = connect(path).map_err(|error| opening(path, error))?;
     check(&mut connection, path)?;

@@ -2,10 +2,12 @@
 
 mod arrivals;
 mod changes;
+mod found;
 mod log_handlers;
 mod postgres;
 mod postgres_server;
 mod postgres_tls;
+mod reference;
 mod services;
 mod sqlite;
 mod startup;
@@ -104,6 +106,13 @@ conformance! {
     users::a_user_with_services_is_not_deleted,
     changes::a_change_is_told_to_every_process,
     services::all_services_are_read_a_page_at_a_time,
+    found::a_found_service_runs_at_once_and_is_written_down_once,
+    found::only_running_adopted_services_are_looked_after,
+    found::a_later_start_of_the_name_is_known,
+    found::a_user_is_taken_as_it_is,
+    found::a_password_hash_is_replaced_only_as_it_was_read,
+    found::a_database_with_services_stays_its_installations,
+    found::user_jobs_are_kept_once,
     log_handlers::a_new_database_has_the_stream_handler,
     log_handlers::log_handlers_are_listed_as_they_were_added,
     log_handlers::a_log_handler_is_replaced_only_as_it_was_read,

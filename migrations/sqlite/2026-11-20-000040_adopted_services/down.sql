@@ -1,0 +1,2 @@
+DROP TABLE user_jobs;
+ALTER TABLE services DROP COLUMN is_adopted;

@@ -1,0 +1,46 @@
+//! `k8smgr import`: takes over what the reference implementation keeps.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use super::settings::{Tools, print};
+use crate::config::SecretUrl;
+use crate::migration::{Import, import};
+use crate::store::{DatabaseUrl, ReferenceDatabase};
+
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// The database of the reference, which is only read: sqlite:///path, a path, or postgres://user:password@host/database.
+    #[arg(long)]
+    from: SecretUrl,
+    /// Only tell what would be taken. Where our own database is missing, an empty one is made.
+    #[arg(long)]
+    dry_run: bool,
+    /// The folder with the rendered files of running services, where it is not `services.base`.
+    #[arg(long)]
+    services_base: Option<PathBuf>,
+    /// The configuration; comes before CONFIG_PATH. Without either, `config.json` where there is one.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Our own database: sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL and
+    /// `database_url`.
+    #[arg(long)]
+    database_url: Option<SecretUrl>,
+}
+
+/// Fails where something could not be taken; the rest is taken nevertheless.
+pub async fn run(arguments: ImportArguments) -> anyhow::Result<()> {
+    let from: DatabaseUrl = arguments.from.expose().parse().context("--from")?;
+    let reference = ReferenceDatabase::read(&from).await?;
+    let tools = Tools::connect(arguments.config.as_deref(), arguments.database_url).await?;
+    // Nothing is taken while its objects cannot be seen.
+    tools.cluster.reach().await?;
+    let base = arguments.services_base.unwrap_or_else(|| tools.config.services.base.clone());
+    let is_dry = arguments.dry_run;
+    let report = import(&reference, &Import { services: tools.services(), store: tools.store, base, is_dry }).await?;
+    print(&report.table(is_dry))?;
+    ensure!(report.not_taken() == 0, "{} things were not taken; the table says why", report.not_taken());
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Services and users that were there before their record: taken over from the reference, or found in the cluster.
+
+use diesel::dsl::not;
+use diesel::{ExpressionMethods, Insertable, QueryDsl, SelectableHelper};
+
+use super::schema::services::{self, dsl};
+use super::schema::users;
+use super::services::{Inserted, Row, all, first, to_json};
+use super::users::User;
+use super::{Store, StoreError, query};
+use crate::domain::group::Group;
+use crate::domain::record::{NewService, ServiceRecord, ServiceState};
+
+/// A service that runs already. It is never `Starting`: a start that was cut short is removed.
+#[derive(Clone, Debug)]
+pub struct FoundService {
+    pub new: NewService,
+    pub is_stopping: bool,
+    /// Its pod templates do not carry our labels.
+    pub is_adopted: bool,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = services)]
+struct NewRow {
+    credential: String,
+    server_name: String,
+    start_id: String,
+    object_id: String,
+    service: String,
+    user_options: String,
+    jhub_user_id: i64,
+    start_date: i64,
+    namespace: String,
+    state: &'static str,
+    objects: String,
+    update_manifest: Option<String>,
+    is_adopted: bool,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = users)]
+struct NewUserRow {
+    name: String,
+    password_hash: Option<String>,
+    is_superuser: bool,
+    is_active: bool,
+    access_to_webservice: bool,
+    access_to_logging: bool,
+}
+
+impl Store {
+    /// Writes a service down that is there. What is recorded already is left as it is.
+    pub async fn insert_found_service(&self, found: &FoundService) -> Result<Inserted, StoreError> {
+        loop {
+            let row = NewRow::try_from(found)?;
+            let inserted = first(query!(self.write, |connection| diesel::insert_into(dsl::services)
+                .values(&row)
+                .on_conflict_do_nothing()
+                .returning(Row::as_returning())
+                .load(connection))?)?;
+            if let Some(record) = inserted {
+                return Ok(Inserted::New(record));
+            }
+            if let Some(same) = self.same_start(&found.new).await? {
+                return Ok(Inserted::SameStart(same));
+            }
+            if self.object_id_is_taken(&found.new.object_id).await? {
+                return Ok(Inserted::IdTaken);
+            }
+        }
+    }
+
+    /// The services that run and whose pod templates do not carry our labels.
+    pub async fn adopted_services(&self) -> Result<Vec<ServiceRecord>, StoreError> {
+        all(query!(self.read, |connection| dsl::services
+            .filter(dsl::is_adopted)
+            .filter(dsl::state.eq(ServiceState::Running.as_str()))
+            .order(dsl::sequence)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    /// Adds a user as it is, with any kind of password hash. False: the name is taken, and nothing was changed.
+    pub async fn insert_user(&self, user: &User) -> Result<bool, StoreError> {
+        let row = NewUserRow {
+            name: user.name.to_string(),
+            password_hash: user.password_hash.clone(),
+            is_superuser: user.is_superuser,
+            is_active: user.is_active,
+            access_to_webservice: user.groups.contains(&Group::Webservice),
+            access_to_logging: user.groups.contains(&Group::Logging),
+        };
+        let inserted = query!(self.write, |connection| diesel::insert_into(users::table)
+            .values(&row)
+            .on_conflict_do_nothing()
+            .execute(connection))?;
+        Ok(inserted == 1)
+    }
+
+    /// Puts another hash of the same password in place of `old`. False: the password is another since.
+    pub async fn replace_password_hash(&self, name: &str, old: &str, new: &str) -> Result<bool, StoreError> {
+        let (name, old, new) = (name.to_owned(), old.to_owned(), new.to_owned());
+        let changed = query!(self.write, |connection| diesel::update(
+            users::table.find(&name).filter(users::password_hash.eq(&old))
+        )
+        .set(users::password_hash.eq(&new))
+        .execute(connection))?;
+        Ok(changed == 1)
+    }
+
+    /// Whether another start of the same name is later than this one.
+    pub async fn has_newer_service(&self, new: &NewService) -> Result<bool, StoreError> {
+        let (credential, server_name) = (new.credential.to_string(), new.server_name.to_string());
+        let (start_id, start_date) = (new.start_id.to_string(), new.start_date.as_microsecond());
+        let newer = query!(self.read, |connection| dsl::services
+            .filter(dsl::credential.eq(&credential))
+            .filter(dsl::server_name.eq(&server_name))
+            .filter(not(dsl::start_id.eq(&start_id)))
+            .filter(dsl::start_date.gt(start_date))
+            .count()
+            .get_result::<i64>(connection))?;
+        Ok(newer > 0)
+    }
+}
+
+impl TryFrom<&FoundService> for NewRow {
+    type Error = StoreError;
+
+    fn try_from(found: &FoundService) -> Result<Self, StoreError> {
+        let new = &found.new;
+        let state = if found.is_stopping { ServiceState::Stopping } else { ServiceState::Running };
+        Ok(NewRow {
+            credential: new.credential.to_string(),
+            server_name: new.server_name.to_string(),
+            start_id: new.start_id.to_string(),
+            object_id: new.object_id.to_string(),
+            service: new.service.to_string(),
+            user_options: new.user_options.to_text(),
+            jhub_user_id: new.jhub_user_id,
+            start_date: new.start_date.as_microsecond(),
+            namespace: new.namespace.clone(),
+            state: state.as_str(),
+            objects: to_json("objects", &new.objects)?,
+            update_manifest: new.update_manifest.clone(),
+            is_adopted: found.is_adopted,
+        })
+    }
+}
