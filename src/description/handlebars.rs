@@ -29,12 +29,18 @@ pub enum TemplateError {
     #[error("{file}: {refused}")]
     Refused { file: String, refused: Refused },
     #[error("{file}{place}: {reason}")]
-    Render { file: String, place: Place, reason: String },
+    Render {
+        file: String,
+        place: Place,
+        reason: String,
+        /// The path of the value that is not known, where that is the reason.
+        missing: Option<String>,
+    },
 }
 
-/// Where in a template, as far as it is known.
+/// Where in a template (line and column), as far as it is known.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Place(Option<(usize, usize)>);
+pub struct Place(pub Option<(usize, usize)>);
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +100,10 @@ pub fn render(file: &str, text: &str, context: &Value) -> Result<String, Templat
         file: file.to_owned(),
         place: Place(error.line_no.zip(error.column_no)),
         reason: plain_reason(error.reason()),
+        missing: match error.reason() {
+            RenderErrorReason::MissingVariable(name) => name.clone(),
+            _ => None,
+        },
     })?;
     String::from_utf8(rendered.0)
         .map_err(|error| TemplateError::Syntax { file: file.to_owned(), reason: error.to_string() })

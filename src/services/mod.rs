@@ -10,7 +10,7 @@ mod explain;
 mod files;
 mod judge;
 mod list;
-mod plan;
+pub mod plan;
 mod poll;
 mod recover;
 mod start;

@@ -1,4 +1,6 @@
 //! From a request to everything that is going to be made. Reads the description; touches nothing.
+//!
+//! `prepare` and `locate` know no `Services`: `check` and `render` plan with the same functions as a start.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Services, Site, StartError};
-use crate::cluster::{ClusterError, Deadline};
+use crate::cluster::{Cluster, ClusterError, Deadline};
 use crate::config::Config;
 use crate::description::names::{certs_secret_name, secret_name};
 use crate::description::{self, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared};
@@ -53,23 +55,17 @@ impl Services {
         Ok(prepared)
     }
 
-    /// Gives every object its namespace: only the API server knows which kinds have one.
+    /// Gives every object its namespace.
     pub(super) async fn locate(&self, objects: &mut [Planned], deadline: Deadline) -> Result<(), ClusterError> {
         for planned in objects {
-            let target = &mut planned.target;
-            let wanted = target.namespace.clone();
-            let default = &self.site.namespace;
-            let namespace = self
-                .cluster
-                .namespace_for(&target.api_version, &target.kind, wanted.as_deref(), default, deadline)
-                .await?;
-            target.namespace = namespace.map(str::to_owned);
+            planned.locate(&self.cluster, &self.site.namespace, deadline).await?;
         }
         Ok(())
     }
 }
 
-fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, StartError> {
+/// Everything that a start would make; namespaces are as the description has them.
+pub fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, StartError> {
     let id = ObjectId::new(&request.server_name, &request.start_id);
     let start_date = Timestamp::now();
     let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id, start_date);
@@ -159,6 +155,16 @@ impl Planned {
             is_kept: manifest.is_kept(),
         };
         Self { target, manifest }
+    }
+
+    /// Gives the object its namespace: only the API server knows which kinds have one.
+    pub async fn locate(&mut self, cluster: &Cluster, default: &str, deadline: Deadline) -> Result<(), ClusterError> {
+        let target = &mut self.target;
+        let wanted = target.namespace.clone();
+        let namespace =
+            cluster.namespace_for(&target.api_version, &target.kind, wanted.as_deref(), default, deadline).await?;
+        target.namespace = namespace.map(str::to_owned);
+        Ok(())
     }
 
     /// The owner is made alone and first, then what others mount, then the workloads.
