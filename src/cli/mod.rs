@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod check;
 pub mod docs;
 mod local_cluster;
 mod serve;
@@ -8,6 +9,7 @@ mod signals;
 pub mod user;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -25,6 +27,8 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Add, list, change and remove the users (hubs and operators) of the API.
     User(user::UserArguments),
+    /// Look for mistakes in the configuration, the descriptions and what they need, before users meet them.
+    Check(check::CheckArguments),
     /// Run a Kubernetes cluster on this machine, by itself.
     LocalCluster(local_cluster::LocalClusterArguments),
     /// Write the reference of the configuration to a folder.
@@ -38,11 +42,13 @@ impl Arguments {
     }
 }
 
-pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
-        Command::Serve(arguments) => serve::run(arguments).await,
-        Command::User(arguments) => user::run(arguments).await,
-        Command::LocalCluster(arguments) => local_cluster::run(arguments).await,
-        Command::Docs { directory } => docs::run(&directory),
+        Command::Serve(arguments) => serve::run(arguments).await?,
+        Command::User(arguments) => user::run(arguments).await?,
+        Command::Check(arguments) => return Ok(check::run(arguments).await),
+        Command::LocalCluster(arguments) => local_cluster::run(arguments).await?,
+        Command::Docs { directory } => docs::run(&directory)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

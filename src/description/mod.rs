@@ -13,7 +13,7 @@ mod quotes;
 mod render;
 mod select;
 mod size;
-mod template_guard;
+pub mod template_guard;
 pub mod workload;
 mod yaml;
 mod yaml_scalar;

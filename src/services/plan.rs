@@ -30,6 +30,32 @@ pub struct StartRequest {
     pub certs: Option<BTreeMap<String, String>>,
 }
 
+impl StartRequest {
+    /// What a description is rendered with.
+    pub fn description<'a>(
+        &'a self,
+        config: &'a Config,
+        site: &'a Site,
+        id: &'a ObjectId,
+        env_names: &'a [String],
+    ) -> DescriptionRequest<'a> {
+        DescriptionRequest {
+            config,
+            stage: site.stage.as_deref(),
+            deployment_name: &site.deployment_name,
+            namespace: &site.namespace,
+            credential: &self.credential,
+            server_name: &self.server_name,
+            start_id: &self.start_id,
+            id,
+            service: &self.service,
+            user_id: self.jhub_user_id,
+            user_options: &self.user_options,
+            env_names,
+        }
+    }
+}
+
 /// An object to be made: where, and its manifest.
 pub struct Planned {
     pub target: AppliedObject,
@@ -70,20 +96,7 @@ pub fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Pl
     let start_date = Timestamp::now();
     let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id, start_date);
     let env_names: Vec<String> = request.env.keys().cloned().collect();
-    let prepared = description::prepare(&DescriptionRequest {
-        config,
-        stage: site.stage.as_deref(),
-        deployment_name: &site.deployment_name,
-        namespace: &site.namespace,
-        credential: &request.credential,
-        server_name: &request.server_name,
-        start_id: &request.start_id,
-        id: &id,
-        service: &request.service,
-        user_id: request.jhub_user_id,
-        user_options: &request.user_options,
-        env_names: &env_names,
-    })?;
+    let prepared = description::prepare(&request.description(config, site, &id, &env_names))?;
     let owner = secret(secret_name(&id, &site.deployment_name), &site.namespace, &request.env);
     let certs = request.certs.as_ref();
     let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
