@@ -10,6 +10,7 @@ pub mod description;
 pub mod domain;
 pub mod http;
 pub mod log_handlers;
+pub mod render;
 pub mod services;
 pub mod store;
 pub mod stored_log_handlers;

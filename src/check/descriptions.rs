@@ -130,6 +130,7 @@ impl Case<'_> {
             user_id: self.request.jhub_user_id,
             deployment_name: &self.site.deployment_name,
             namespace: &self.site.namespace,
+            indicator: &self.config.services.replace.indicators.open,
         };
         let Some(service) = origins.first() else { return };
         let services = &self.config.services;

@@ -77,7 +77,8 @@ fn input(services: &Services, selectors: &Selectors, folder: &Path, depth: usize
 fn selection(services: &Services, selectors: &Selectors, name: &str, path: &Path, findings: &mut Findings) {
     let Some((prefix, _)) = name.split_once('_').filter(|(prefix, _)| !prefix.is_empty()) else { return };
     let begins = |it: &&String| name.starts_with(&format!("{it}_"));
-    let is_given_to_all = |it: &&String, all: &BTreeSet<String>, skipped: &[String]| all.len() > 1 && !skipped.contains(it);
+    let is_given_to_all =
+        |it: &&String, all: &BTreeSet<String>, skipped: &[String]| all.len() > 1 && !skipped.contains(it);
     let mut matching = selectors.all().filter(begins).peekable();
     if matching.peek().is_some() {
         let stage = selectors.stages.iter().find(begins);

@@ -13,9 +13,10 @@ pub fn check(file: &ConfigFile, is_set: impl Fn(&str) -> bool, findings: &mut Fi
     for (index, hub) in file.config.tunnel.iter().enumerate() {
         let at = |key: &str| format!("/tunnel/{index}/{key}");
         let name = if hub.hostname.is_empty() { format!("tunnel[{index}]") } else { hub.hostname.clone() };
-        let of_stages = hub.stage.iter().filter_map(|(stage, it)| {
-            Some((format!("stage/{stage}/restart_url"), it.restart_url.as_ref()?))
-        });
+        let of_stages = hub
+            .stage
+            .iter()
+            .filter_map(|(stage, it)| Some((format!("stage/{stage}/restart_url"), it.restart_url.as_ref()?)));
         let urls: Vec<_> = hub.restart_url.iter().map(|it| ("restart_url".to_owned(), it)).chain(of_stages).collect();
         for (key, url) in &urls {
             if let Some(reason) = what_is_wrong(url) {
@@ -48,7 +49,9 @@ pub fn check(file: &ConfigFile, is_set: impl Fn(&str) -> bool, findings: &mut Fi
 fn what_is_wrong(url: &str) -> Option<&'static str> {
     match url.parse::<http::Uri>() {
         Err(_) => Some("cannot be read as a URL"),
-        Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => Some("does not begin with http:// or https://"),
+        Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => {
+            Some("does not begin with http:// or https://")
+        }
         Ok(uri) if uri.host().is_none_or(str::is_empty) => Some("names no host"),
         Ok(_) => None,
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::configuration::ConfigFile;
 use super::codes::Code;
+use super::configuration::ConfigFile;
 use super::finding::{Finding, Findings};
 use crate::config::{Config, Services};
 use crate::domain::group::Group;
@@ -126,7 +126,8 @@ impl Walk<'_> {
     /// Gives whether there is a service here or below, or something was told of what is below.
     fn folder(&mut self, path: &Path, shown: &str, depth: usize) -> bool {
         let Ok(entries) = fs::read_dir(path) else { return false };
-        let is_inside = path.canonicalize().is_ok_and(|it| self.root.canonicalize().is_ok_and(|root| it.starts_with(root)));
+        let is_inside =
+            path.canonicalize().is_ok_and(|it| self.root.canonicalize().is_ok_and(|root| it.starts_with(root)));
         if depth > DEEPEST || !is_inside {
             return false;
         }

@@ -95,7 +95,8 @@ pub fn unused(file: &ConfigFile, usages: &[Usage], findings: &mut Findings) {
             findings.add(file.finding(Code::KeywordShadowed, message, &pointer));
             continue;
         }
-        let in_source = usages.iter().any(|it| keyword.holds_for(&it.audience) && keyword.is_in(&it.source, it.is_template));
+        let in_source =
+            usages.iter().any(|it| keyword.holds_for(&it.audience) && keyword.is_in(&it.source, it.is_template));
         let in_value = own.iter().any(|it| it.path != keyword.path && keyword.is_in(&it.value, false));
         if !in_source && !in_value {
             let message = format!("no description uses `{}`", keyword.name);
@@ -170,6 +171,9 @@ impl Known<'_> {
             let (name, after) = behind.split_at(end);
             let is_word = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
             let is_html = VOID.contains(&name) || text.contains(&format!("</{name}>"));
+            if is_word && after.is_empty() && text.strip_prefix(open) == Some(name) {
+                tell(Finding::new(Code::KeywordUnknown, format!("`{open}{name}` is not closed by `{close}`")));
+            }
             if !is_word || is_html || !after.starts_with(close) {
                 continue;
             }

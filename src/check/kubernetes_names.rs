@@ -1,5 +1,23 @@
 //! Which names Kubernetes takes for which kinds, as its API server checks them.
 
+/// Kinds of Kubernetes itself that are in no namespace, for when no cluster can be asked.
+pub fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    match group {
+        "" => matches!(kind, "Namespace" | "Node" | "PersistentVolume"),
+        "rbac.authorization.k8s.io" => matches!(kind, "ClusterRole" | "ClusterRoleBinding"),
+        "storage.k8s.io" => kind != "CSIStorageCapacity",
+        "networking.k8s.io" => kind == "IngressClass",
+        "scheduling.k8s.io"
+        | "apiextensions.k8s.io"
+        | "apiregistration.k8s.io"
+        | "admissionregistration.k8s.io"
+        | "node.k8s.io"
+        | "certificates.k8s.io" => true,
+        _ => false,
+    }
+}
+
 /// What a name has to look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {

@@ -22,6 +22,8 @@ pub struct Sample<'a> {
     pub user_id: i64,
     pub deployment_name: &'a str,
     pub namespace: &'a str,
+    /// What a keyword begins with: a name with one left is told already.
+    pub indicator: &'a str,
 }
 
 impl Sample<'_> {
@@ -73,8 +75,14 @@ fn name(origin: &Origin, manifest: &Manifest, place: &Place, sample: &Sample<'_>
     let rule = rule_for(&manifest.api_version, &manifest.kind);
     let is_too_long = manifest.name.len() + added > rule.longest();
     let reason = if is_too_long {
-        format!("it has {} characters with the longest id, and may have {}", manifest.name.len() + added, rule.longest())
-    } else if !rule.holds(manifest.name.trim_end_matches(if added > 0 { '-' } else { '\0' })) {
+        format!(
+            "it has {} characters with the longest id, and may have {}",
+            manifest.name.len() + added,
+            rule.longest()
+        )
+    } else if !manifest.name.contains(sample.indicator)
+        && !rule.holds(manifest.name.trim_end_matches(if added > 0 { '-' } else { '\0' }))
+    {
         rule.what().to_owned()
     } else {
         return;
@@ -93,7 +101,8 @@ fn labels(
 ) {
     let members = manifest.object.pointer(pointer).and_then(Value::as_object);
     for (label, value) in members.into_iter().flatten() {
-        let Some(value) = value.as_str().filter(|it| !is_label_value(it)) else { continue };
+        let is_wrong = |it: &&str| !is_label_value(it) && !it.contains(sample.indicator);
+        let Some(value) = value.as_str().filter(is_wrong) else { continue };
         let message = format!(
             "{}: the label {label} has the value `{}` ({} characters): {}",
             manifest.kind,

@@ -3,6 +3,7 @@
 //! Renders every description for every credential and stage with the very functions of a start. Reads files, and the
 //! cluster where it is asked to; changes nothing. One file a kind of finding.
 
+pub mod cluster;
 pub mod codes;
 mod configuration;
 mod descriptions;
@@ -12,13 +13,14 @@ pub mod finding;
 mod hubs;
 mod installation;
 mod keywords;
-mod kubernetes_names;
+pub mod kubernetes_names;
 mod lines;
 mod manifests;
 mod origin;
 pub mod output;
 mod pods;
 mod refusals;
+pub mod rights;
 pub mod sample;
 mod skeletons;
 

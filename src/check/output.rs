@@ -19,7 +19,9 @@ pub fn table(report: &Report) -> String {
             (Some(file), None) => file.clone(),
             (None, _) => "-".to_owned(),
         };
-        let what = format!("{}{}. {}", finding.message, audience(finding, report), finding.code.remedy());
+        let told = format!("{}{}", finding.message, audience(finding, report));
+        let end = if told.ends_with(['?', '.']) { "" } else { "." };
+        let what = format!("{told}{end} {}", finding.code.remedy());
         let what = what.replace(char::is_control, " ");
         rows.push([place, finding.severity.as_str().to_owned(), finding.code.as_str().to_owned(), what]);
     }

@@ -15,7 +15,18 @@ use crate::description::workload::pod_path;
 
 /// Whoever has these has the node.
 const OPENS_THE_NODE: [&str; 13] = [
-    "/", "/boot", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/usr", "/var", "/var/lib/kubelet",
+    "/",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/proc",
+    "/root",
+    "/run",
+    "/sys",
+    "/usr",
+    "/var",
+    "/var/lib/kubelet",
     "/var/run",
 ];
 const SOCKETS: [&str; 4] = ["docker.sock", "containerd.sock", "crio.sock", "podman.sock"];
@@ -45,7 +56,8 @@ pub fn main_name(
         containers.into_iter().flatten().any(|it| it["name"] == main_container)
     };
     let mut mains = objects.iter().filter(|(it, _)| it.kind == "Deployment" && has_main(&it.object));
-    if mains.clone().count() > 1 && !mains.clone().any(|(it, _)| it.name == main_name)
+    if mains.clone().count() > 1
+        && !mains.clone().any(|(it, _)| it.name == main_name)
         && let Some((_, place)) = mains.next()
     {
         let message = format!("{} Deployments have the container `{main_container}`", mains.count() + 1);
@@ -94,7 +106,7 @@ impl<'a> Pod<'a> {
         for (path, container) in self.all_containers() {
             let name = container["name"].as_str().unwrap_or_default();
             let below = format!("{path}/name");
-            if !is_container_name(name) {
+            if !is_container_name(name) && !name.contains(self.sample.indicator) {
                 let message = format!("a container cannot be called `{}`", self.sample.shown(name));
                 self.add(findings, Code::NameInvalid, &below, message, false);
             } else if !names.insert(name) {

@@ -43,9 +43,7 @@ fn select(error: &SelectError, folder: &Path) -> Finding {
         }
         SelectError::LeadsOut(name) => at(Code::LinkLeadsOut, name),
         SelectError::Special(name) | SelectError::NotUtf8(name) => at(Code::FileUnreadable, name),
-        SelectError::TooLarge { .. } | SelectError::TooMany | SelectError::TooDeep => {
-            at(Code::DescriptionTooLarge, "")
-        }
+        SelectError::TooLarge { .. } | SelectError::TooMany | SelectError::TooDeep => at(Code::DescriptionTooLarge, ""),
     }
 }
 
@@ -96,7 +94,11 @@ fn workload(error: &WorkloadError, folder: &Path, origins: &[Origin]) -> Finding
     match error {
         WorkloadError::NoWorkload => Finding::new(Code::NoWorkload, error.to_string()).at(&origin.path, None),
         WorkloadError::NoMainContainer(_) => {
-            let pods = ["/spec/containers/0", "/spec/template/spec/containers/0", "/spec/jobTemplate/spec/template/spec/containers/0"];
+            let pods = [
+                "/spec/containers/0",
+                "/spec/template/spec/containers/0",
+                "/spec/jobTemplate/spec/template/spec/containers/0",
+            ];
             let read = super::manifests::of(origin);
             let first = read.iter().find_map(|(manifest, place)| {
                 let path = pods.into_iter().find(|it| manifest.object.pointer(it).is_some())?;

@@ -36,7 +36,8 @@ pub fn check(file: &ConfigFile, installation: &Installation, findings: &mut Find
         let path = homes.skel.join(&name);
         match path.canonicalize() {
             Ok(root) if root.is_dir() => Walk::through(homes, &path, root, findings),
-            _ => findings.add(Finding::new(Code::SkeletonMissing, format!("there is no folder `{name}`")).at(&path, None)),
+            _ => findings
+                .add(Finding::new(Code::SkeletonMissing, format!("there is no folder `{name}`")).at(&path, None)),
         }
     }
 }

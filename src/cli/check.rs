@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::settings::config_path;
+use super::settings::{config_path, question_cluster};
 use crate::check::finding::Severity;
-use crate::check::{self, Options, output};
+use crate::check::{self, Options, Report, output};
 use crate::config::Environment;
 use crate::domain::Json;
 
@@ -22,6 +22,12 @@ pub struct CheckArguments {
     config: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Ask the cluster too: a dry run of every object, and the rights that are needed.
+    #[arg(long)]
+    cluster: bool,
+    /// Print the Role that K8s Manager needs for these descriptions, and nothing else.
+    #[arg(long)]
+    rbac: bool,
     /// Render for this credential only; may be given more than once.
     #[arg(long = "credential")]
     credentials: Vec<String>,
@@ -56,6 +62,16 @@ pub(super) fn json_object(text: &str) -> Result<Json, String> {
     }
 }
 
+/// A description that cannot be rendered is not in the Role.
+fn print_role(role: &str, report: &Report) -> anyhow::Result<bool> {
+    print!("{role}");
+    let errors = report.count(Severity::Error);
+    if errors > 0 {
+        eprintln!("k8smgr: {errors} errors were found, the Role may lack something; run k8smgr check");
+    }
+    Ok(errors == 0)
+}
+
 /// 0 nothing found, 1 something found, 2 cannot run.
 pub async fn run(arguments: CheckArguments) -> ExitCode {
     match try_run(arguments).await {
@@ -76,9 +92,22 @@ async fn try_run(arguments: CheckArguments) -> anyhow::Result<bool> {
         credentials: arguments.credentials,
         stages: arguments.stages,
         user_options: arguments.user_options,
-        keeps_plans: false,
+        keeps_plans: arguments.cluster || arguments.rbac,
     };
-    let checked = tokio::task::spawn_blocking(move || check::check(&options)).await.context("the check broke off")??;
+    let checking = tokio::task::spawn_blocking(move || check::check(&options));
+    let mut checked = checking.await.context("the check broke off")??;
+    let role = checked.site.deployment_name.clone();
+    let cluster = if arguments.cluster { Some(question_cluster().await?) } else { None };
+    if arguments.rbac {
+        let rights = check::cluster::rights(cluster.as_ref(), &checked).await?;
+        return print_role(&rights.to_yaml(&role), &checked.report());
+    }
+    if let Some(cluster) = &cluster {
+        let missing = check::cluster::check(cluster, &mut checked).await?;
+        if !missing.is_empty() {
+            eprint!("# What is missing:\n{}", missing.to_yaml(&role));
+        }
+    }
     let report = checked.report();
     let text = match arguments.format {
         Format::Table => output::table(&report),

@@ -3,6 +3,7 @@
 mod check;
 pub mod docs;
 mod local_cluster;
+mod render;
 mod serve;
 mod settings;
 mod signals;
@@ -29,6 +30,8 @@ enum Command {
     User(user::UserArguments),
     /// Look for mistakes in the configuration, the descriptions and what they need, before users meet them.
     Check(check::CheckArguments),
+    /// Print the objects that a start would make, or how they differ from those of a running service.
+    Render(render::RenderArguments),
     /// Run a Kubernetes cluster on this machine, by itself.
     LocalCluster(local_cluster::LocalClusterArguments),
     /// Write the reference of the configuration to a folder.
@@ -47,6 +50,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve(arguments) => serve::run(arguments).await?,
         Command::User(arguments) => user::run(arguments).await?,
         Command::Check(arguments) => return Ok(check::run(arguments).await),
+        Command::Render(arguments) => return Ok(render::run(arguments).await),
         Command::LocalCluster(arguments) => local_cluster::run(arguments).await?,
         Command::Docs { directory } => docs::run(&directory)?,
     }

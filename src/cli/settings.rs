@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cluster::{self, Cluster, ConnectError};
 use crate::config::{Config, Environment, SecretUrl};
 use crate::store::DatabaseUrl;
 
@@ -32,4 +33,9 @@ pub(super) fn database_url(
         Some(url) => Ok(url.expose().parse()?),
         None => Ok(DatabaseUrl::sqlite(Path::new("k8smgr.sqlite3"))?),
     }
+}
+
+/// The cluster that KUBECONFIG or our pod leads to, to be asked and not to be changed.
+pub(super) async fn question_cluster() -> Result<Cluster, ConnectError> {
+    Ok(Cluster::new(cluster::connect(None).await?, "question"))
 }

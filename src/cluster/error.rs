@@ -49,7 +49,7 @@ impl ClusterError {
         matches!(self, ClusterError::Api(status) if status.code == 404)
     }
 
-    pub(super) fn is_already_there(&self) -> bool {
+    pub fn is_already_there(&self) -> bool {
         matches!(self, ClusterError::Api(status) if status.code == 409 && status.reason == "AlreadyExists")
     }
 

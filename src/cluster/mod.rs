@@ -8,6 +8,7 @@ mod calls;
 mod connect;
 mod error;
 mod explain;
+mod inspect;
 mod objects;
 mod resources;
 pub mod watch;
@@ -15,6 +16,7 @@ pub mod watch;
 pub use calls::Deadline;
 pub use connect::{ConnectError, connect};
 pub use error::ClusterError;
+pub use inspect::ResourceName;
 pub use objects::Deletion;
 
 use std::sync::Arc;

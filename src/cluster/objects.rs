@@ -138,17 +138,21 @@ impl Cluster {
         found.map(|it| serde_json::to_value(it).map_err(garbled)).transpose()
     }
 
-    async fn api(&self, target: &AppliedObject, deadline: Deadline) -> Result<Api<DynamicObject>, ClusterError> {
+    pub(super) async fn api(
+        &self,
+        target: &AppliedObject,
+        deadline: Deadline,
+    ) -> Result<Api<DynamicObject>, ClusterError> {
         let known = self.resource(&target.api_version, &target.kind, deadline).await?;
         Ok(known.api(&self.client, target.namespace.as_deref()))
     }
 }
 
-fn dynamic(object: &Value) -> Result<DynamicObject, ClusterError> {
+pub(super) fn dynamic(object: &Value) -> Result<DynamicObject, ClusterError> {
     serde_json::from_value(object.clone()).map_err(garbled)
 }
 
-fn garbled(error: serde_json::Error) -> ClusterError {
+pub(super) fn garbled(error: serde_json::Error) -> ClusterError {
     ClusterError::Garbled(kube::Error::SerdeError(error))
 }
 
