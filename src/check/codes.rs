@@ -166,8 +166,9 @@ codes! {
     HostPath "host-path" Error
         "A hostPath is not absolute or leads upwards; or (a warning) it opens the node to the pod."
         "Mount the folder that is needed and no more."
-    UpdateAddsObject "update-adds-object" Warning
-        "update.yaml holds an object that service.yaml does not: PUT makes it anew." "Correct the name, if a change was meant."
+    UpdateAddsWorkload "update-adds-workload" Warning
+        "update.yaml holds a workload that service.yaml does not: PUT starts it beside the first one."
+        "Correct the name, if a change was meant."
     // The cluster.
     KindUnknown "kind-unknown" Error
         "The cluster does not serve the kind in this version." "Correct apiVersion and kind, or install what serves it."

@@ -7,6 +7,7 @@ use super::finding::{Finding, Findings};
 use super::kubernetes_names::{Rule, is_label_value, rule_for};
 use super::origin::{Origin, Place};
 use crate::description::manifest;
+use crate::description::workload::pod_path;
 use crate::description::{Manifest, names};
 use crate::domain::ObjectId;
 
@@ -135,7 +136,7 @@ fn duplicates(origin: &Origin, objects: &[(Manifest, Place)], sample: &Sample<'_
     }
 }
 
-/// Objects of update.yaml that service.yaml does not have.
+/// Workloads of update.yaml that service.yaml does not have. Other objects are often meant to be added.
 pub fn additions(
     update: &Origin,
     updated: &[(Manifest, Place)],
@@ -144,9 +145,10 @@ pub fn additions(
     findings: &mut Findings,
 ) {
     for (manifest, place) in updated {
-        if !made.iter().any(|(it, _)| it.kind == manifest.kind && it.name == manifest.name) {
+        let is_made = made.iter().any(|(it, _)| it.kind == manifest.kind && it.name == manifest.name);
+        if !is_made && pod_path(&manifest.object).is_some() {
             let message = format!("{} {} is not in service.yaml", manifest.kind, sample.shown(&manifest.name));
-            findings.add(update.finding(Code::UpdateAddsObject, place, "/metadata/name", message));
+            findings.add(update.finding(Code::UpdateAddsWorkload, place, "/metadata/name", message));
         }
     }
 }

@@ -150,7 +150,7 @@ mod tests {
         running["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "sidecar", "image": "s:1"}));
         let mut described = pod("x:2");
         described["spec"]["hostname"] = json!("h");
-        insta::assert_snapshot!(diff(Some(&running), Some(&described)), @r"
+        insta::assert_snapshot!(diff(Some(&running), Some(&described)), @r#"
         --- running Pod a
         +++ described Pod a
         @@ -4,10 +4,8 @@
@@ -161,12 +161,12 @@ mod tests {
          spec:
            containers:
              - name: main
-        -      image: x:1
+        -      image: "x:1"
         -    - name: sidecar
-        -      image: s:1
-        +      image: x:2
+        -      image: "s:1"
+        +      image: "x:2"
         +  hostname: h
-        ");
+        "#);
     }
 
     #[test]

@@ -126,7 +126,7 @@ mod tests {
           containers:
             - name: main
               args:
-                - -c
+                - "-c"
                 - "yes"
               env: []
           nested:

@@ -1,7 +1,10 @@
 //! What is shipped has no findings; the fixtures of the records have those that they were made for.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+use serde_json::Value;
 
 use crate::support::folders;
 use crate::support::records::contract_folder;
@@ -33,7 +36,39 @@ fn the_fixtures_have_the_mistakes_that_they_were_made_for() {
     fs::write(folder.path().join("config.json"), text.replace("/srv/k8smgr", here)).unwrap();
     let mut command = k8smgr(folder.path());
     let found: Run = command.args(["check", "--format", "json"]).output().unwrap().into();
-    let findings = found.findings().into_iter().filter(|it| !it.ends_with("keyword-unknown"));
-    let findings: Vec<String> = findings.map(|it| it.replace(&format!("{here}/"), "")).collect();
-    insta::assert_snapshot!(findings.join("\n"), @"");
+    let (keywords, findings): (Vec<_>, Vec<_>) =
+        found.findings().into_iter().partition(|it| it.ends_with("keyword-unknown"));
+    assert!(keywords.iter().all(|it| it.contains("/service.yaml:")), "{keywords:#?}");
+    let report: Value = serde_json::from_str(&found.stdout).unwrap();
+    let of_keywords = report["findings"].as_array().unwrap().iter().filter(|it| it["code"] == "keyword-unknown");
+    let told: BTreeSet<&str> =
+        of_keywords.map(|it| it["message"].as_str().unwrap().split('`').nth(1).unwrap()).collect();
+    let planted = [
+        "<image_not_configured",
+        "<nested>",
+        "<servername>",
+        "<stage_and_credential>",
+        "<stage_credential_only>",
+        "<unknown_keyword>",
+    ];
+    assert_eq!(told, planted.into());
+    let findings: Vec<String> = findings.iter().map(|it| it.replace(&format!("{here}/"), "")).collect();
+    insta::assert_snapshot!(findings.join("\n"), @r"
+    descriptions/jupyterhub/JupyterLab/BadKind/service.yaml error no-workload
+    descriptions/jupyterhub/JupyterLab/BadYaml/input warning input-unused
+    descriptions/jupyterhub/JupyterLab/BadYaml/service.yaml:1 error yaml-syntax
+    descriptions/jupyterhub/JupyterLab/EmptyDoc/service.yaml:24 warning empty-document
+    descriptions/jupyterhub/JupyterLab/Fixed/service.yaml:28 error name-not-unique
+    descriptions/jupyterhub/JupyterLab/NoDeployment/service.yaml error no-workload
+    descriptions/jupyterhub/JupyterLab/NoInput/service.yaml:7 warning input-missing
+    descriptions/jupyterhub/JupyterLab/NoMain/service.yaml:43 error no-main-container
+    descriptions/jupyterhub/JupyterLab/NoServiceYaml warning service-yaml-missing
+    skel/jupyterhub_suffix warning skeleton-missing
+    skel/shared warning skeleton-missing
+    config.json:134 warning hub-credentials
+    config.json:139 warning hub-credentials
+    config.json:164 warning user-without-group
+    config.json:165 warning credential-without-descriptions
+    config.json:171 warning credential-without-descriptions
+    ");
 }

@@ -20,7 +20,7 @@ fn the_owner_secret_comes_first_and_no_value_of_it_is_shown() {
     assert!(secret.contains("kind: Secret") && secret.contains("name: secret-one-s1-k8smgr"), "{secret}");
     assert!(secret.contains("  JUPYTERHUB_API_TOKEN: \"***\"\n") && !secret.contains("sample-"), "{secret}");
     let plain: Vec<&str> = pod.lines().filter(|it| !it.contains("k8smgr.io/")).collect();
-    insta::assert_snapshot!(plain.join("\n"), @r"
+    insta::assert_snapshot!(plain.join("\n"), @r#"
     apiVersion: v1
     kind: Pod
     metadata:
@@ -35,8 +35,8 @@ fn the_owner_secret_comes_first_and_no_value_of_it_is_shown() {
           envFrom:
             - secretRef:
                 name: secret-one-s1-k8smgr
-          image: x/run:1
-    ");
+          image: "x/run:1"
+    "#);
 }
 
 #[test]
@@ -134,18 +134,18 @@ spec:
     assert_eq!(changed.status, 1, "{}", changed.stderr);
     assert!(!changed.stdout.contains("hidden"), "{}", changed.stdout);
     let changes: Vec<&str> = changed.stdout.lines().filter(|it| it.starts_with(['+', '-'])).collect();
-    insta::assert_snapshot!(changes.join("\n"), @r"
+    insta::assert_snapshot!(changes.join("\n"), @r#"
     --- running Secret secret-one-s1-k8smgr
     +++ described Secret secret-one-s1-k8smgr
-    +  NEW: ***
+    +  NEW: "***"
     --- running ConfigMap map-one-s1
     +++ described ConfigMap map-one-s1
     -  old: x
     --- running Deployment depl-one-s1
     +++ described Deployment depl-one-s1
-    -          image: x/run:1
-    +          image: x/run:2
-    ");
+    -          image: "x/run:1"
+    +          image: "x/run:2"
+    "#);
     app.shut_down().await.unwrap();
     site.end().await;
 }
