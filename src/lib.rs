@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod http;
 pub mod leader;
 pub mod log_handlers;
 pub mod migration;
+pub mod render;
 pub mod services;
 pub mod store;
 pub mod stored_log_handlers;

@@ -43,7 +43,7 @@ async fn run_command(arguments: Arguments) -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let log_handlers = if arguments.is_service() { Some(log_handlers::of_this_process()) } else { log_to_people() };
     let code = match run(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             if log_handlers.is_some() {
                 tracing::error!(critical = true, "{error:#}");

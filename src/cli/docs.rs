@@ -1,12 +1,13 @@
-//! `k8smgr docs`: writes the reference of config.json and its JSON schema.
+//! `k8smgr docs`: writes the reference of config.json, its JSON schema and the reference of `k8smgr check`.
 
 use std::path::Path;
 
 use anyhow::Context;
 
+use crate::check::documentation;
 use crate::config::reference;
 
-/// Writes `configuration.md` and `config.schema.json` into `directory`.
+/// Writes the generated documents into `directory`.
 pub fn run(directory: &Path) -> anyhow::Result<()> {
     for (name, text) in documents() {
         let path = directory.join(name);
@@ -15,8 +16,12 @@ pub fn run(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn documents() -> [(&'static str, String); 2] {
-    [("configuration.md", reference::markdown()), ("config.schema.json", reference::json_schema())]
+fn documents() -> Vec<(&'static str, String)> {
+    vec![
+        ("configuration.md", reference::markdown()),
+        ("config.schema.json", reference::json_schema()),
+        ("check.md", documentation::markdown()),
+    ]
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The command line: one file a command.
 
 mod backup;
+mod check;
 pub mod docs;
 mod import;
 mod local_cluster;
 mod rebuild;
+mod render;
 mod restore;
 mod serve;
 mod settings;
@@ -12,6 +14,7 @@ mod signals;
 pub mod user;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -37,6 +40,10 @@ enum Command {
     Backup(backup::BackupArguments),
     /// Put a backup in the place of the SQLite database, while no service runs.
     Restore(restore::RestoreArguments),
+    /// Look for mistakes in the configuration, the descriptions and what they need, before users meet them.
+    Check(check::CheckArguments),
+    /// Print the objects that a start would make, or how they differ from those of a running service.
+    Render(render::RenderArguments),
     /// Run a Kubernetes cluster on this machine, by itself.
     LocalCluster(local_cluster::LocalClusterArguments),
     /// Write the reference of the configuration to a folder.
@@ -50,15 +57,18 @@ impl Arguments {
     }
 }
 
-pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
-        Command::Serve(arguments) => serve::run(arguments).await,
-        Command::User(arguments) => user::run(arguments).await,
-        Command::Import(arguments) => import::run(arguments).await,
-        Command::Rebuild(arguments) => rebuild::run(arguments).await,
-        Command::Backup(arguments) => backup::run(arguments).await,
-        Command::Restore(arguments) => restore::run(arguments).await,
-        Command::LocalCluster(arguments) => local_cluster::run(arguments).await,
-        Command::Docs { directory } => docs::run(&directory),
+        Command::Serve(arguments) => serve::run(arguments).await?,
+        Command::User(arguments) => user::run(arguments).await?,
+        Command::Check(arguments) => return Ok(check::run(arguments).await),
+        Command::Render(arguments) => return Ok(render::run(arguments).await),
+        Command::Import(arguments) => import::run(arguments).await?,
+        Command::Rebuild(arguments) => rebuild::run(arguments).await?,
+        Command::Backup(arguments) => backup::run(arguments).await?,
+        Command::Restore(arguments) => restore::run(arguments).await?,
+        Command::LocalCluster(arguments) => local_cluster::run(arguments).await?,
+        Command::Docs { directory } => docs::run(&directory)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

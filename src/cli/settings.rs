@@ -1,26 +1,27 @@
 //! What several commands need to know first: the configuration and the database.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::cluster::{Cluster, connect};
+use crate::cluster::{self, Cluster, ConnectError};
 use crate::config::{Config, Environment, SecretUrl, SharedConfig};
 use crate::domain::Clock;
 use crate::services::{Services, Site};
 use crate::store::{DatabaseUrl, Store};
 
 /// A file that was named must be there; `config.json` beside us is taken where it is.
-pub(super) fn load_config(named: Option<&Path>, environment: &Environment) -> anyhow::Result<Config> {
+pub(super) fn config_path(named: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
     let default = Path::new("config.json");
-    let path = match named.or(environment.config_path.as_deref()) {
-        Some(path) => path,
-        None if default.exists() => default,
-        None => return Ok(Config::default()),
-    };
-    let loaded = Config::load(path)?;
+    let named = named.or(environment.config_path.as_deref());
+    named.or_else(|| default.exists().then_some(default)).map(Path::to_owned)
+}
+
+pub(super) fn load_config(named: Option<&Path>, environment: &Environment) -> anyhow::Result<Config> {
+    let Some(path) = config_path(named, environment) else { return Ok(Config::default()) };
+    let loaded = Config::load(&path)?;
     for warning in loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -55,7 +56,7 @@ impl Tools {
         let environment = Environment::read()?;
         let config = load_config(config, &environment)?;
         let url = database_url(url, &environment, &config)?;
-        let client = connect(None).await?;
+        let client = cluster::connect(None).await?;
         let store = Store::connect(&url).await.with_context(|| format!("database {url}"))?;
         let installation = store.installation_id().await?;
         let cluster = Cluster::new(client, &installation, Clock::default(), config.services.shrunken_list_percent);
@@ -83,4 +84,11 @@ impl Tools {
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).context("failed to write the answer")
+}
+
+/// The cluster that KUBECONFIG or our pod leads to, to be asked and not to be changed.
+pub(super) async fn question_cluster() -> Result<Cluster, ConnectError> {
+    let client = cluster::connect(None).await?;
+    let shrunken = Config::default().services.shrunken_list_percent;
+    Ok(Cluster::new(client, "question", Clock::default(), shrunken))
 }

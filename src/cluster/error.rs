@@ -54,7 +54,7 @@ impl ClusterError {
         matches!(self, ClusterError::Api(status) if matches!(status.code, 403 | 404 | 405))
     }
 
-    pub(super) fn is_already_there(&self) -> bool {
+    pub fn is_already_there(&self) -> bool {
         matches!(self, ClusterError::Api(status) if status.code == 409 && status.reason == "AlreadyExists")
     }
 

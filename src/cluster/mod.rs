@@ -8,6 +8,7 @@ mod calls;
 mod connect;
 mod error;
 mod explain;
+mod inspect;
 mod labelled;
 mod lease;
 mod metadata;
@@ -18,6 +19,7 @@ pub mod watch;
 pub use calls::Deadline;
 pub use connect::{ConnectError, connect};
 pub use error::ClusterError;
+pub use inspect::ResourceName;
 pub use labelled::Labelled;
 pub use objects::Deletion;
 

@@ -148,11 +148,11 @@ impl Cluster {
     }
 }
 
-fn dynamic(object: &Value) -> Result<DynamicObject, ClusterError> {
+pub(super) fn dynamic(object: &Value) -> Result<DynamicObject, ClusterError> {
     serde_json::from_value(object.clone()).map_err(garbled)
 }
 
-fn garbled(error: serde_json::Error) -> ClusterError {
+pub(super) fn garbled(error: serde_json::Error) -> ClusterError {
     ClusterError::Garbled(kube::Error::SerdeError(error))
 }
 

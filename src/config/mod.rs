@@ -43,6 +43,7 @@ pub use shared::SharedConfig;
 pub use startup::Startup;
 pub use status_information::StatusInformation;
 pub use tunnel::{CertificatePath, Tunnel, TunnelStage};
+pub use unknown_keys::{UnknownKey, unknown_keys};
 pub use userhomes::UserHomes;
 pub use values::{FileName, FolderName, Indicators, ReplaceValue};
 

@@ -8,13 +8,30 @@ use super::reference;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(reference::inlined_schema);
 
-pub(super) fn warnings(config: &Value, file: &str) -> Vec<String> {
+/// A key that nobody reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownKey {
+    /// Such as `tunnel[0].host`.
+    pub path: String,
+    /// The key that was probably meant.
+    pub meant: Option<String>,
+}
+
+/// The keys of a config file that nobody reads.
+pub fn unknown_keys(config: &Value) -> Vec<UnknownKey> {
     let mut found = Vec::new();
     walk(config, &SCHEMA, "", &mut |path, key, known| {
-        let hint = closest(key, known).map(|it| format!("; did you mean `{it}`?")).unwrap_or_default();
-        found.push(format!("{file}: unknown key `{path}` is ignored{hint}"));
+        found.push(UnknownKey { path: path.to_owned(), meant: closest(key, known).map(str::to_owned) });
     });
     found
+}
+
+pub(super) fn warnings(config: &Value, file: &str) -> Vec<String> {
+    let told = |UnknownKey { path, meant }| {
+        let hint = meant.map(|it| format!("; did you mean `{it}`?")).unwrap_or_default();
+        format!("{file}: unknown key `{path}` is ignored{hint}")
+    };
+    unknown_keys(config).into_iter().map(told).collect()
 }
 
 fn walk(value: &Value, schema: &Value, path: &str, tell: &mut impl FnMut(&str, &str, &Map<String, Value>)) {

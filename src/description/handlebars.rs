@@ -25,16 +25,22 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     #[error("{file}: {reason}")]
-    Syntax { file: String, reason: String },
+    Syntax { file: String, place: Place, reason: String },
     #[error("{file}: {refused}")]
     Refused { file: String, refused: Refused },
     #[error("{file}{place}: {reason}")]
-    Render { file: String, place: Place, reason: String },
+    Render {
+        file: String,
+        place: Place,
+        reason: String,
+        /// The path of the value that is not known, where that is the reason.
+        missing: Option<String>,
+    },
 }
 
-/// Where in a template, as far as it is known.
+/// Where in a template (line and column), as far as it is known.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Place(Option<(usize, usize)>);
+pub struct Place(pub Option<(usize, usize)>);
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,8 +83,11 @@ pub fn context(request: &DescriptionRequest<'_>, replacements: &Replacements<'_>
 
 /// `file` is what messages call the template.
 pub fn render(file: &str, text: &str, context: &Value) -> Result<String, TemplateError> {
-    let mut template = Template::compile(text)
-        .map_err(|error| TemplateError::Syntax { file: file.to_owned(), reason: one_line(&error.to_string()) })?;
+    let mut template = Template::compile(text).map_err(|error| TemplateError::Syntax {
+        file: file.to_owned(),
+        place: Place(error.pos()),
+        reason: one_line(&error.to_string()),
+    })?;
     template_guard::guard(&mut template)
         .map_err(|refused| TemplateError::Refused { file: file.to_owned(), refused })?;
     let mut registry = Handlebars::new();
@@ -94,9 +103,16 @@ pub fn render(file: &str, text: &str, context: &Value) -> Result<String, Templat
         file: file.to_owned(),
         place: Place(error.line_no.zip(error.column_no)),
         reason: plain_reason(error.reason()),
+        missing: match error.reason() {
+            RenderErrorReason::MissingVariable(name) => name.clone(),
+            _ => None,
+        },
     })?;
-    String::from_utf8(rendered.0)
-        .map_err(|error| TemplateError::Syntax { file: file.to_owned(), reason: error.to_string() })
+    String::from_utf8(rendered.0).map_err(|error| TemplateError::Syntax {
+        file: file.to_owned(),
+        place: Place(None),
+        reason: error.to_string(),
+    })
 }
 
 fn plain_reason(reason: &RenderErrorReason) -> String {

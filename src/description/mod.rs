@@ -14,7 +14,8 @@ pub mod rebuild_data;
 mod render;
 pub mod rendered;
 mod select;
-mod template_guard;
+mod size;
+pub mod template_guard;
 pub mod workload;
 mod yaml;
 mod yaml_scalar;
@@ -25,11 +26,16 @@ mod fixture_tests;
 use crate::config::Config;
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 
+pub use handlebars::TemplateError;
 pub use input::InputError;
 pub use manifest::{Manifest, ManifestError};
 pub use ownership::Ownership;
+pub use render::own_keywords;
 pub use select::{DescriptionFile, SelectError};
+pub use size::SizeError;
 pub use workload::WorkloadError;
+pub use yaml::{YamlError, documents};
+pub use yaml_scalar::to_yaml;
 
 /// Everything that a description is rendered with.
 #[derive(Clone, Copy)]
@@ -84,6 +90,8 @@ pub enum DescriptionError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Workload(#[from] WorkloadError),
+    #[error(transparent)]
+    Size(#[from] SizeError),
 }
 
 impl From<SelectError> for DescriptionError {
@@ -95,33 +103,60 @@ impl From<SelectError> for DescriptionError {
     }
 }
 
-/// Selects, packs, renders and reads the description of a service.
-pub fn prepare(request: &DescriptionRequest<'_>) -> Result<Prepared, DescriptionError> {
+/// service.yaml or update.yaml with all that stands for something replaced.
+#[derive(Clone, Debug)]
+pub struct RenderedFile {
+    pub name: String,
+    pub mode: u32,
+    /// As it is on disk.
+    pub source: String,
+    pub text: String,
+}
+
+/// A description rendered, its YAML not yet read.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    pub service: RenderedFile,
+    pub update: Option<RenderedFile>,
+    /// Whether there is a folder `services.input_dir`.
+    pub has_input: bool,
+    /// The other files next to service.yaml.
+    pub files: Vec<DescriptionFile>,
+}
+
+/// Selects, packs and renders the description of a service.
+pub fn render(request: &DescriptionRequest<'_>) -> Result<Rendered, DescriptionError> {
     let services = &request.config.services;
     let selection = select::select(services, request.stage, request.credential, request.service)?;
     let mut files = selection.files;
-    let service_name = services.yaml_filename.as_str();
-    let update_name = services.yaml_filename_update.as_str();
-    let service = take(&mut files, service_name)?.ok_or(DescriptionError::NotFound)?;
-    let update = take(&mut files, update_name)?;
+    let service = take(&mut files, services.yaml_filename.as_str())?.ok_or(DescriptionError::NotFound)?;
+    let update = take(&mut files, services.yaml_filename_update.as_str())?;
+    let has_input = selection.input.is_some();
     let input = input::pack(selection.input, request.stage, request.credential.as_str())?;
 
     let renderer = Renderer { replacements: render::Replacements::new(request, input.clone()), request, input };
-    let service_text = renderer.render(&service)?;
-    let update_text = update.as_ref().map(|file| renderer.render(file)).transpose()?;
-    let mut manifests = manifest::parse(&service_text, &service.name)?;
+    let service = renderer.render(service)?;
+    let update = update.map(|file| renderer.render(file)).transpose()?;
+    Ok(Rendered { service, update, has_input, files })
+}
+
+/// Selects, packs, renders and reads the description of a service.
+pub fn prepare(request: &DescriptionRequest<'_>) -> Result<Prepared, DescriptionError> {
+    let services = &request.config.services;
+    let Rendered { service, update, files, .. } = render(request)?;
+    let mut manifests = manifest::parse(&service.text, &service.name)?;
     workload::mark(
         &mut manifests,
         &format!("{}{}", services.deployment_main_name_prefix, request.id),
         &services.container_main_name,
     )?;
+    size::check(&manifests)?;
     manifests.sort_by_key(Manifest::wave);
-    let update_manifests = match (&update_text, &update) {
-        (Some(text), Some(file)) => Some(manifest::parse(text, &file.name)?),
-        _ => None,
-    };
-    let service_mode = service.mode;
+    let update_manifests = update.as_ref().map(|file| manifest::parse(&file.text, &file.name)).transpose()?;
+    size::check(update_manifests.as_deref().unwrap_or_default())?;
+    let (service_mode, service_text) = (service.mode, service.text);
     let update_mode = update.as_ref().map_or(service_mode, |file| file.mode);
+    let update_text = update.map(|file| file.text);
     Ok(Prepared { manifests, update_manifests, service_text, service_mode, update_text, update_mode, files })
 }
 
@@ -145,13 +180,15 @@ struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    fn render(&self, file: &DescriptionFile) -> Result<String, DescriptionError> {
-        let text = std::str::from_utf8(&file.bytes).map_err(|_| DescriptionError::NotUtf8(file.name.clone()))?;
-        if file.name.ends_with(".hbs") {
+    fn render(&self, file: DescriptionFile) -> Result<RenderedFile, DescriptionError> {
+        let DescriptionFile { name, mode, bytes } = file;
+        let source = String::from_utf8(bytes).map_err(|_| DescriptionError::NotUtf8(name.clone()))?;
+        let text = if name.ends_with(".hbs") {
             let context = handlebars::context(self.request, &self.replacements, &self.input);
-            Ok(handlebars::render(&file.name, text, &context)?)
+            handlebars::render(&name, &source, &context)?
         } else {
-            Ok(self.replacements.apply(text))
-        }
+            self.replacements.apply(&source)
+        };
+        Ok(RenderedFile { name, mode, source, text })
     }
 }

@@ -10,7 +10,7 @@ const WRITERS: [&str; 2] = ["yaml", "text"];
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be used: {instead}")]
 pub struct Refused {
-    what: String,
+    pub what: String,
     instead: &'static str,
 }
 

@@ -45,7 +45,7 @@ pub(super) fn is_workload(object: &Value) -> bool {
 }
 
 /// The path of the pod (its `metadata` and `spec`) within an object: nothing for a Pod itself.
-pub(super) fn pod_path(object: &Value) -> Option<&'static str> {
+pub fn pod_path(object: &Value) -> Option<&'static str> {
     let runs = |path: &str| object.pointer(&format!("{path}/spec/containers")).is_some_and(Value::is_array);
     if object["kind"] == "Pod" {
         return runs("").then_some("");

@@ -15,7 +15,7 @@ mod follow;
 mod judge;
 mod known;
 mod list;
-mod plan;
+pub mod plan;
 mod poll;
 mod recover;
 mod start;

@@ -1,4 +1,6 @@
 //! From a request to everything that is going to be made. Reads the description; touches nothing.
+//!
+//! `prepare` and `locate` know no `Services`: `check` and `render` plan with the same functions as a start.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Services, Site, StartError};
-use crate::cluster::{ClusterError, Deadline};
+use crate::cluster::{Cluster, ClusterError, Deadline};
 use crate::config::Config;
 use crate::description::names::{certs_secret_name, secret_name};
 use crate::description::{self, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared, rebuild_data};
@@ -26,6 +28,32 @@ pub struct StartRequest {
     pub env: BTreeMap<String, String>,
     /// What the certs Secret holds, where the hub sent certificates.
     pub certs: Option<BTreeMap<String, String>>,
+}
+
+impl StartRequest {
+    /// What a description is rendered with.
+    pub fn description<'a>(
+        &'a self,
+        config: &'a Config,
+        site: &'a Site,
+        id: &'a ObjectId,
+        env_names: &'a [String],
+    ) -> DescriptionRequest<'a> {
+        DescriptionRequest {
+            config,
+            stage: site.stage.as_deref(),
+            deployment_name: &site.deployment_name,
+            namespace: &site.namespace,
+            credential: &self.credential,
+            server_name: &self.server_name,
+            start_id: &self.start_id,
+            id,
+            service: &self.service,
+            user_id: self.jhub_user_id,
+            user_options: &self.user_options,
+            env_names,
+        }
+    }
 }
 
 /// An object to be made: where, and its manifest.
@@ -59,40 +87,21 @@ impl Services {
         Ok(prepared)
     }
 
-    /// Gives every object its namespace: only the API server knows which kinds have one.
+    /// Gives every object its namespace.
     pub(super) async fn locate(&self, objects: &mut [Planned], deadline: Deadline) -> Result<(), ClusterError> {
         for planned in objects {
-            let target = &mut planned.target;
-            let wanted = target.namespace.clone();
-            let default = &self.site.namespace;
-            let namespace = self
-                .cluster
-                .namespace_for(&target.api_version, &target.kind, wanted.as_deref(), default, deadline)
-                .await?;
-            target.namespace = namespace.map(str::to_owned);
+            planned.locate(&self.cluster, &self.site.namespace, deadline).await?;
         }
         Ok(())
     }
 }
 
-fn prepare(config: &Config, site: &Site, request: StartRequest, start_date: Timestamp) -> Result<Plan, StartError> {
+/// Everything that a start would make; namespaces are as the description has them.
+pub fn prepare(config: &Config, site: &Site, request: StartRequest, start_date: Timestamp) -> Result<Plan, StartError> {
     let id = ObjectId::new(&request.server_name, &request.start_id);
     let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id, start_date);
     let env_names: Vec<String> = request.env.keys().cloned().collect();
-    let prepared = description::prepare(&DescriptionRequest {
-        config,
-        stage: site.stage.as_deref(),
-        deployment_name: &site.deployment_name,
-        namespace: &site.namespace,
-        credential: &request.credential,
-        server_name: &request.server_name,
-        start_id: &request.start_id,
-        id: &id,
-        service: &request.service,
-        user_id: request.jhub_user_id,
-        user_options: &request.user_options,
-        env_names: &env_names,
-    })?;
+    let prepared = description::prepare(&request.description(config, site, &id, &env_names))?;
     let owner = secret(secret_name(&id, &site.deployment_name), &site.namespace, &request.env);
     let certs = request.certs.as_ref();
     let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
@@ -164,6 +173,16 @@ impl Planned {
             is_kept: manifest.is_kept(),
         };
         Self { target, manifest }
+    }
+
+    /// Gives the object its namespace: only the API server knows which kinds have one.
+    pub async fn locate(&mut self, cluster: &Cluster, default: &str, deadline: Deadline) -> Result<(), ClusterError> {
+        let target = &mut self.target;
+        let wanted = target.namespace.clone();
+        let namespace =
+            cluster.namespace_for(&target.api_version, &target.kind, wanted.as_deref(), default, deadline).await?;
+        target.namespace = namespace.map(str::to_owned);
+        Ok(())
     }
 
     /// The owner is made alone and first, then what others mount, then the workloads.

@@ -1,0 +1,84 @@
+//! The hubs that are told of a restart: their URLs, certificates and credentials.
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::codes::Code;
+use super::configuration::ConfigFile;
+use super::finding::{Finding, Findings};
+use crate::config::CertificatePath;
+
+/// `is_set` says whether an environment variable has a value.
+pub fn check(file: &ConfigFile, is_set: impl Fn(&str) -> bool, findings: &mut Findings) {
+    for (index, hub) in file.config.tunnel.iter().enumerate() {
+        let at = |key: &str| format!("/tunnel/{index}/{key}");
+        let name = if hub.hostname.is_empty() { format!("tunnel[{index}]") } else { hub.hostname.clone() };
+        let of_stages = hub
+            .stage
+            .iter()
+            .filter_map(|(stage, it)| Some((format!("stage/{stage}/restart_url"), it.restart_url.as_ref()?)));
+        let urls: Vec<_> = hub.restart_url.iter().map(|it| ("restart_url".to_owned(), it)).chain(of_stages).collect();
+        for (key, url) in &urls {
+            if let Some(reason) = what_is_wrong(url) {
+                let message = format!("hub {name}: the restart_url {reason}");
+                findings.add(file.finding(Code::HubUrl, message, &at(key)));
+            }
+        }
+        if urls.is_empty() {
+            continue;
+        }
+        if hub.hostname.is_empty() {
+            let message = format!("hub {name}: there is no hostname");
+            findings.add(file.finding(Code::HubHostname, message, &format!("/tunnel/{index}")));
+        }
+        if let CertificatePath::File(path) = &hub.certificate_path
+            && let Some(reason) = no_certificate(path)
+        {
+            let message = format!("hub {name}: {}: {reason}", path.display());
+            findings.add(file.finding(Code::HubCertificate, message, &at("certificate_path")));
+        }
+        if let Some(variable) = hub.cred_env_name.as_deref().filter(|it| !is_set(it)) {
+            let message = format!("hub {name}: the environment variable {variable} is not set");
+            findings.add(file.finding(Code::HubCredentials, message, &at("cred_env_name")));
+        }
+    }
+    log_directories(file, findings);
+}
+
+/// The URL itself is not told: it may hold a password.
+fn what_is_wrong(url: &str) -> Option<&'static str> {
+    match url.parse::<http::Uri>() {
+        Err(_) => Some("cannot be read as a URL"),
+        Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => {
+            Some("does not begin with http:// or https://")
+        }
+        Ok(uri) if uri.host().is_none_or(str::is_empty) => Some("names no host"),
+        Ok(_) => None,
+    }
+}
+
+fn no_certificate(path: &std::path::Path) -> Option<String> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return Some(format!("failed to read it: {error}")),
+    };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => None,
+        _ => Some("it holds no certificate in PEM".to_owned()),
+    }
+}
+
+/// The bounds of log handlers.
+fn log_directories(file: &ConfigFile, findings: &mut Findings) {
+    for (index, folder) in file.config.logs.directories.iter().enumerate() {
+        if !folder.is_dir() {
+            let finding: Finding = file.finding(
+                Code::LogDirectory,
+                format!("{} is no folder", folder.display()),
+                &format!("/logs/directories/{index}"),
+            );
+            findings.add(finding);
+        }
+    }
+}
