@@ -2,18 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures::future::ready;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::auth::{Authenticator, create_startup_users};
 use crate::cluster::Cluster;
+use crate::cluster::watch::{WatchFailure, Watched};
 use crate::config::{Config, Environment, SharedConfig};
-use crate::http::{Api, Limits, Server, routes};
-use crate::log_handlers;
+use crate::health::{Conditions, Failure};
+use crate::http::{Api, Limits, Server, operators_routes, routes};
+use crate::log_handlers::{self, LogHandlers};
+use crate::metrics_page::MetricsPage;
 use crate::services::{Services, Site, recover_forever};
 use crate::store::{DatabaseUrl, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
@@ -35,6 +39,9 @@ pub struct App {
     server: JoinHandle<()>,
     recovery: JoinHandle<()>,
     log_changes: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+    operators: Option<(SocketAddr, JoinHandle<()>)>,
+    health: Arc<Conditions>,
     pub store: Store,
     pub services: Arc<Services>,
 }
@@ -43,6 +50,7 @@ impl App {
     /// Starts: database, log handlers, users, cluster, services, and at last the listener, so that whoever gets an answer gets the
     /// right one.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        crate::metrics::begin();
         let Settings { config, environment, database_url, listen, kubeconfig } = settings;
         let store = Store::connect(&database_url).await.with_context(|| format!("database {database_url}"))?;
         let config = SharedConfig::new(config);
@@ -65,35 +73,110 @@ impl App {
             namespace: environment.deployment_namespace.clone(),
             installation,
         };
-        let limits = Limits {
-            max_header_bytes: config.current().http.max_header_bytes,
-            request_timeout: Duration::from_secs(config.current().http.request_timeout_seconds),
-        };
+        let limits = Limits { max_header_bytes: config.current().http.max_header_bytes, config: config.clone() };
+        let handlers = log_handlers::of_this_process();
+        let metrics_page = Arc::new(MetricsPage::new(store.clone(), cluster.clone(), handlers.clone()));
+        let health = Arc::new(conditions(&store, &cluster, handlers, &environment.deployment_namespace));
         let services = Services::new(store.clone(), cluster, config.clone(), site);
         let authenticator = Arc::new(Authenticator::new(store.clone()));
 
         let listener = TcpListener::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
         let address = listener.local_addr()?;
         let (end, ended) = watch::channel(false);
-        let api = Api { services: services.clone(), authenticator, log_handlers: log_handlers.clone(), config };
+        let operators_address = config.current().metrics.listen;
+        let api = Api {
+            services: services.clone(),
+            authenticator,
+            log_handlers: log_handlers.clone(),
+            config,
+            health: health.clone(),
+            metrics_page,
+        };
+        let operators = match operators_address {
+            Some(wanted) => Some(serve_operators(wanted, api.clone(), limits.clone(), ended.clone()).await?),
+            None => None,
+        };
         let server = tokio::spawn(Server::new(listener, routes(api), limits).run(ended));
         let recovery = tokio::spawn(recover_forever(services.clone()));
         let log_changes = tokio::spawn(log_handlers.follow_forever());
+        let upkeep = tokio::spawn(crate::metrics::upkeep_forever());
         tracing::info!(%address, "listening");
-        Ok(Self { address, end, server, recovery, log_changes, store, services })
+        Ok(Self { address, end, server, recovery, log_changes, upkeep, operators, health, store, services })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// Where `metrics.listen` serves.
+    pub fn operators_address(&self) -> Option<SocketAddr> {
+        self.operators.as_ref().map(|(address, _)| *address)
+    }
+
     /// Lets open requests finish and ends. What is not done is done by the next process.
     pub async fn shut_down(self) -> anyhow::Result<()> {
+        self.health.begin_end();
         self.recovery.abort();
+        self.upkeep.abort();
         self.log_changes.abort();
         let _ = self.end.send(true);
-        self.server.await.context("the server broke off")
+        self.server.await.context("the server broke off")?;
+        match self.operators {
+            Some((_, operators)) => operators.await.context("the server for metrics broke off"),
+            None => Ok(()),
+        }
     }
+}
+
+/// `/metrics`, `/livez` and `/readyz` on an address of their own.
+async fn serve_operators(
+    wanted: SocketAddr,
+    api: Api,
+    limits: Limits,
+    ended: watch::Receiver<bool>,
+) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
+    let listener =
+        TcpListener::bind(wanted).await.with_context(|| format!("failed to listen on {wanted} for metrics"))?;
+    let address = listener.local_addr()?;
+    Ok((address, tokio::spawn(Server::new(listener, operators_routes(api), limits).run(ended))))
+}
+
+/// How long a new process may be unready for want of the cluster. Then it answers from what the database says: were
+/// it the only replica, every poll would fail meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `/readyz` tells; `health` says what decides and why.
+fn conditions(store: &Store, cluster: &Cluster, log_handlers: LogHandlers, namespace: &str) -> Conditions {
+    let (pods, begun) = (Watched::pods(namespace), Instant::now());
+    let (watches, failing) = (cluster.watches().clone(), cluster.watches().clone());
+    let store = store.clone();
+    Conditions::default()
+        .deciding("started", move || {
+            let has_seen = watches.is_synced(&pods) || begun.elapsed() >= PATIENCE;
+            ready(if has_seen { Ok(()) } else { Err("the cluster was not seen yet".to_owned().into()) })
+        })
+        .telling("database", move || {
+            let store = store.clone();
+            async move { store.ping().await.map_err(|error| error.to_string().into()) }
+        })
+        .telling("cluster", move || ready(first_failure(failing.failures())))
+        .telling("log-handlers", move || {
+            let failing = log_handlers.statuses().into_iter().filter(|(_, status)| status.failing.is_some());
+            let failing: Vec<_> = failing.map(|(name, _)| name).collect();
+            ready(match failing.is_empty() {
+                true => Ok(()),
+                false => Err(format!("failing: {}; GET /api/logs/handler/ says why", failing.join(", ")).into()),
+            })
+        })
+}
+
+fn first_failure(mut failures: Vec<WatchFailure>) -> Result<(), Failure> {
+    failures.sort_by_key(|it| it.since);
+    let Some(first) = failures.first() else { return Ok(()) };
+    let WatchFailure { watched, since, .. } = first;
+    // Why is in the log: the text may hold addresses.
+    let reason = format!("the watch on {} in {} does not work; the log says why", watched.kind, watched.namespace);
+    Err(Failure { reason, since: Some(*since) })
 }
 
 async fn create_users(store: &Store, config: &Config, environment: &Environment) -> anyhow::Result<()> {

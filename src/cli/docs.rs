@@ -1,12 +1,13 @@
-//! `k8smgr docs`: writes the reference of config.json and its JSON schema.
+//! `k8smgr docs`: writes the reference of config.json, its JSON schema, and the table of metrics.
 
 use std::path::Path;
 
 use anyhow::Context;
 
 use crate::config::reference;
+use crate::metrics;
 
-/// Writes `configuration.md` and `config.schema.json` into `directory`.
+/// Writes `configuration.md`, `config.schema.json` and `metrics.md` into `directory`.
 pub fn run(directory: &Path) -> anyhow::Result<()> {
     for (name, text) in documents() {
         let path = directory.join(name);
@@ -15,8 +16,12 @@ pub fn run(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn documents() -> [(&'static str, String); 2] {
-    [("configuration.md", reference::markdown()), ("config.schema.json", reference::json_schema())]
+fn documents() -> [(&'static str, String); 3] {
+    [
+        ("configuration.md", reference::markdown()),
+        ("config.schema.json", reference::json_schema()),
+        ("metrics.md", metrics::reference::markdown()),
+    ]
 }
 
 #[cfg(test)]

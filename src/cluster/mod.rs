@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod explain;
 mod objects;
+mod requests;
 mod resources;
 pub mod watch;
 

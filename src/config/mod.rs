@@ -8,6 +8,7 @@ mod http;
 mod keywords;
 mod load;
 mod logs;
+mod metrics;
 mod name_pattern;
 mod ordered_values;
 mod secret_url;
@@ -33,6 +34,7 @@ pub use http::Http;
 pub use keywords::{Keywords, Replace};
 pub use load::{ConfigError, Loaded};
 pub use logs::Logs;
+pub use metrics::Metrics;
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;
 pub use secret_url::SecretUrl;
@@ -67,6 +69,8 @@ pub struct Config {
     pub http: Http,
     /// What log handlers, which are changed over the API, may write to.
     pub logs: Logs,
+    /// The page `/metrics` for Prometheus.
+    pub metrics: Metrics,
     /// Address and port to listen on; `--listen` comes first. In a pod that is `0.0.0.0:8080`. Restart.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
@@ -89,6 +93,7 @@ impl Default for Config {
             custom_headers_keys: headers.map(|(header, key)| (header.to_owned(), key.to_owned())).into(),
             http: Http::default(),
             logs: Logs::default(),
+            metrics: Metrics::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             database_url: None,
         }

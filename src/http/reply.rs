@@ -24,6 +24,11 @@ impl Reply {
         Self::new(status, Some("application/json"), body)
     }
 
+    /// A page for people or programs that is no JSON.
+    pub fn page(status: StatusCode, content_type: &'static str, body: String) -> Self {
+        Self::new(status, Some(content_type), body)
+    }
+
     pub fn no_content() -> Self {
         Self::new(StatusCode::NO_CONTENT, None, String::new())
     }

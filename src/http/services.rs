@@ -1,11 +1,14 @@
 //! `/api/services/` and `/api/services/<name>/`.
 
+use std::sync::OnceLock;
+
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::error::START_MESSAGE;
 use super::{Api, ApiError, Call, Reply, SERVICE, SERVICES, input, view};
 use crate::domain::{Credential, ServerName};
+use crate::services::{PollError, ServiceStatus};
 
 pub async fn collection(api: Api, mut call: Call) -> Reply {
     let reply = async {
@@ -50,8 +53,9 @@ async fn list(api: &Api, credential: &Credential) -> Result<Reply, ApiError> {
 }
 
 async fn poll(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
-    let status = api.services.poll(credential, name).await?;
-    Ok(Reply::json(StatusCode::OK, view::status(&status)))
+    let polled = api.services.poll(credential, name).await;
+    count_poll(&polled);
+    Ok(Reply::json(StatusCode::OK, view::status(&polled?)))
 }
 
 async fn update(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
@@ -60,8 +64,26 @@ async fn update(api: &Api, credential: &Credential, name: &ServerName) -> Result
 }
 
 async fn stop(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
-    api.services.stop(credential, name).await?;
+    let stopped = api.services.stop(credential, name).await;
+    let outcome = if stopped.is_ok() { "stopped" } else { "not_found" };
+    metrics::counter!("k8smgr_stops_total", "outcome" => outcome).increment(1);
+    stopped?;
     Ok(Reply::no_content())
+}
+
+/// The handles are kept: polls are most of what we do.
+fn count_poll(polled: &Result<ServiceStatus, PollError>) {
+    static COUNTERS: OnceLock<[metrics::Counter; 4]> = OnceLock::new();
+    let counters = COUNTERS.get_or_init(|| {
+        ["running", "stopped", "not_found", "failed"].map(|it| metrics::counter!("k8smgr_polls_total", "answer" => it))
+    });
+    let answer = match polled {
+        Ok(status) if status.running => 0,
+        Ok(_) => 1,
+        Err(PollError::NotFound) => 2,
+        Err(PollError::Store(_) | PollError::BrokeOff(_)) => 3,
+    };
+    counters[answer].increment(1);
 }
 
 /// The last segment of a path, percent-decoded. What can be no name names no service.

@@ -28,6 +28,23 @@ pub enum StartError {
     BrokeOff(#[from] tokio::task::JoinError),
 }
 
+impl StartError {
+    /// One word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            StartError::Description(_) => "description",
+            StartError::NameTaken { .. } => "name_taken",
+            StartError::Home(_) => "home",
+            StartError::Cluster(_) => "cluster",
+            StartError::Stopped => "stopped",
+            StartError::EarlierStartRemains => "earlier_start_remains",
+            StartError::TooSlow => "too_slow",
+            StartError::Store(_) => "database",
+            StartError::BrokeOff(_) => "broke_off",
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
     #[error("no such service")]

@@ -88,6 +88,7 @@ impl Services {
         // In one piece, also when the hub hangs up meanwhile.
         let latch = async move {
             if services.store.latch_end(ended.sequence, &kept, Timestamp::now()).await? {
+                metrics::counter!("k8smgr_services_ended_total").increment(1);
                 tracing::info!(
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,
                     reason = kept.error, "service ended by itself"

@@ -1,7 +1,7 @@
 //! Starting a service.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tracing::Instrument;
@@ -21,6 +21,30 @@ const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// What may be spent on removing a start that failed before the hub is told. The rest happens in the background.
 const ROLL_BACK_TIME: Duration = Duration::from_secs(2);
 
+/// When a start was asked for.
+#[derive(Clone, Copy)]
+struct Posted {
+    at: Instant,
+    date: Timestamp,
+}
+
+impl Posted {
+    fn now() -> Self {
+        Self { at: Instant::now(), date: Timestamp::now() }
+    }
+
+    fn count(self, started: &Result<ServiceRecord, StartError>) {
+        let (outcome, reason) = match started {
+            Ok(record) if record.start_date < self.date => ("repeated", ""),
+            Ok(_) => ("started", ""),
+            Err(error) => ("failed", error.reason()),
+        };
+        metrics::counter!("k8smgr_starts_total", "outcome" => outcome, "reason" => reason).increment(1);
+        metrics::histogram!("k8smgr_start_duration_seconds", "outcome" => outcome)
+            .record(self.at.elapsed().as_secs_f64());
+    }
+}
+
 enum Claim {
     Ours(Box<Plan>, Box<ServiceRecord>),
     /// The same start was asked for before.
@@ -32,11 +56,21 @@ impl Services {
     /// is carried through or rolled back, never left half done.
     pub async fn start(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
         let services = self.clone();
-        let work = tokio::spawn(async move { services.start_or_roll_back(request).await }.in_current_span());
+        let posted = Posted::now();
+        let work = async move {
+            let started = services.start_or_roll_back(request, posted).await;
+            posted.count(&started);
+            started
+        };
+        let work = tokio::spawn(work.in_current_span());
         tokio::time::timeout(ANSWER_TIME, work).await.map_err(|_| StartError::TooSlow)??
     }
 
-    async fn start_or_roll_back(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
+    async fn start_or_roll_back(
+        self: &Arc<Self>,
+        request: StartRequest,
+        posted: Posted,
+    ) -> Result<ServiceRecord, StartError> {
         let deadline = Deadline::after(START_TIME);
         let name = (request.credential.clone(), request.server_name.clone());
         let arrival = self.arrivals.arrive(name.clone());
@@ -46,6 +80,7 @@ impl Services {
             Claim::Ours(plan, record) => (*plan, *record),
         };
         drop(arrival);
+        crate::metrics::started(self.mark(&record).service(), posted.at);
         match self.carry_out(plan, &mut record, deadline).await {
             Ok(()) => {
                 tracing::info!(
@@ -55,6 +90,7 @@ impl Services {
                 Ok(record)
             }
             Err(error) => {
+                crate::metrics::gave_up(self.mark(&record).service());
                 self.roll_back(&record, &error).await;
                 Err(error)
             }

@@ -6,6 +6,7 @@
 mod error;
 mod log_handlers;
 mod migrations;
+mod observed;
 mod postgres;
 mod postgres_tls;
 mod schema;
@@ -27,6 +28,7 @@ use rand::RngExt;
 
 pub use error::StoreError;
 pub use log_handlers::LogHandlerRow;
+pub use observed::{PoolStatus, ServiceCount};
 pub use services::Inserted;
 pub use tokens::{Token, TokenAdded};
 pub use url::{DatabaseUrl, DatabaseUrlError};

@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use tokio_postgres::config::SslMode;
 
 use super::url::{PostgresUrl, TlsMode};
-use super::{Deadline, StoreError, migrations, postgres_tls};
+use super::{Deadline, PoolStatus, StoreError, migrations, postgres_tls};
 
 const CONNECTIONS: usize = 8;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -55,6 +55,10 @@ impl PostgresPool {
             .build()
             .map(Self)
             .map_err(|error| open(error.into()))
+    }
+
+    pub(super) fn status(&self) -> PoolStatus {
+        PoolStatus::new("postgres", self.0.status())
     }
 
     pub(super) async fn connection(&self) -> Result<Object<AsyncPgConnection>, StoreError> {

@@ -11,6 +11,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Error, Event};
 
+use super::failures::Failures;
 use super::{Shared, Watched};
 use crate::domain::mark::SERVICE_LABEL;
 
@@ -48,6 +49,7 @@ pub async fn follow<K, T>(
     stream: impl Stream<Item = Result<Event<K>, Error>> + Send,
     watched: Watched,
     index: Shared<T>,
+    failures: Failures,
     observe: impl Fn(&K, Option<&T>) -> Option<T>,
 ) where
     K: ResourceExt,
@@ -64,6 +66,9 @@ pub async fn follow<K, T>(
                 if !is_failing {
                     tracing::warn!(kind = watched.kind, namespace = watched.namespace, %error, "watch failed");
                 }
+                if !is_failing {
+                    failures.begin(&watched, &error.to_string());
+                }
                 is_failing = true;
                 continue;
             }
@@ -71,6 +76,7 @@ pub async fn follow<K, T>(
         // A new list that was only begun is no answer yet.
         if is_failing && !matches!(event, Event::Init) {
             tracing::info!(kind = watched.kind, namespace = watched.namespace, "watch is back");
+            failures.end(&watched);
             is_failing = false;
         }
         let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +93,10 @@ pub async fn follow<K, T>(
                 seen.extend(object.uid());
                 keep(&object);
             }
-            Event::InitDone => index.finish_list(&watched, &seen),
+            Event::InitDone => {
+                failures.end(&watched);
+                index.finish_list(&watched, &seen);
+            }
             Event::Apply(object) => keep(&object),
             Event::Delete(object) => {
                 if let Some(uid) = object.uid() {

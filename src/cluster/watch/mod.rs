@@ -2,6 +2,7 @@
 //!
 //! Answers from memory alone. What it last knew stays during an outage; whether it ever knew is asked with `is_synced`.
 
+mod failures;
 mod follow;
 mod index;
 mod pods;
@@ -14,6 +15,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::DynamicObject, runtime::watcher};
 use tokio::task::AbortHandle;
 
+pub use self::failures::WatchFailure;
+
+use self::failures::Failures;
 use self::index::Index;
 use super::calls::call;
 use super::resources::Known;
@@ -50,6 +54,7 @@ pub struct Watches {
     installation: String,
     pods: Shared<PodObservation>,
     workloads: Shared<WorkloadObservation>,
+    failures: Failures,
     tasks: Mutex<HashMap<Watched, AbortHandle>>,
 }
 
@@ -60,6 +65,7 @@ impl Watches {
             installation: installation.to_owned(),
             pods: Shared::default(),
             workloads: Shared::default(),
+            failures: Failures::default(),
             tasks: Mutex::default(),
         }
     }
@@ -76,13 +82,30 @@ impl Watches {
         pods.is_synced(watched) || workloads.is_synced(watched)
     }
 
+    /// The watches that fail: what is known of these is as old as their failure.
+    pub fn failures(&self) -> Vec<WatchFailure> {
+        self.failures.all()
+    }
+
+    /// Every watch that was heard of, and for how many seconds it has failed.
+    pub fn ages(&self) -> Vec<(Watched, f64)> {
+        self.failures.ages()
+    }
+
     pub fn watch_pods(&self, namespace: &str) {
         let watched = Watched::pods(namespace);
         let selector = format!("{INSTALLATION_LABEL}={},{ROLE_LABEL}={MAIN_ROLE}", self.installation);
         self.begin(watched.clone(), || {
             let api = Api::namespaced(self.client.clone(), namespace);
             let stream = watcher(api, watch_config(&selector));
-            tokio::spawn(follow::follow(stream, watched, self.pods.clone(), pods::observe)).abort_handle()
+            tokio::spawn(follow::follow(
+                stream,
+                watched,
+                self.pods.clone(),
+                self.failures.clone(),
+                pods::observe_and_time,
+            ))
+            .abort_handle()
         });
     }
 
@@ -91,7 +114,14 @@ impl Watches {
         self.begin(watched.clone(), || {
             let api: Api<DynamicObject> = known.api(&self.client, Some(&watched.namespace));
             let stream = watcher(api, watch_config(&selector));
-            tokio::spawn(follow::follow(stream, watched, self.workloads.clone(), workloads::observe)).abort_handle()
+            tokio::spawn(follow::follow(
+                stream,
+                watched,
+                self.workloads.clone(),
+                self.failures.clone(),
+                workloads::observe,
+            ))
+            .abort_handle()
         });
     }
 
