@@ -1,12 +1,14 @@
 //! The composition root: the only place that wires the rooms together, and the order in which they start and end.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::ready;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -14,10 +16,12 @@ use crate::auth::{Authenticator, create_startup_users};
 use crate::cluster::Cluster;
 use crate::cluster::watch::{WatchFailure, Watched};
 use crate::config::{Config, Environment, SharedConfig};
+use crate::description::{Place, SharedCatalogue};
 use crate::health::{Conditions, Failure};
 use crate::http::{Api, Limits, Server, operators_routes, routes};
 use crate::log_handlers::{self, LogHandlers};
 use crate::metrics_page::MetricsPage;
+use crate::reload::{Reloader, follow_forever};
 use crate::services::{Services, Site, recover_forever};
 use crate::store::{DatabaseUrl, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
@@ -28,6 +32,8 @@ pub struct Settings {
     pub environment: Environment,
     pub database_url: DatabaseUrl,
     pub listen: SocketAddr,
+    /// Where the configuration was read from, to see its changes.
+    pub config_file: Option<PathBuf>,
     /// The text of a kubeconfig; without one the environment is asked.
     pub kubeconfig: Option<String>,
 }
@@ -42,6 +48,8 @@ pub struct App {
     upkeep: JoinHandle<()>,
     operators: Option<(SocketAddr, JoinHandle<()>)>,
     health: Arc<Conditions>,
+    changes: JoinHandle<()>,
+    pub reloader: Arc<Reloader>,
     pub store: Store,
     pub services: Arc<Services>,
 }
@@ -51,7 +59,7 @@ impl App {
     /// right one.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         crate::metrics::begin();
-        let Settings { config, environment, database_url, listen, kubeconfig } = settings;
+        let Settings { config, config_file, environment, database_url, listen, kubeconfig } = settings;
         let store = Store::connect(&database_url).await.with_context(|| format!("database {database_url}"))?;
         let config = SharedConfig::new(config);
         let log_handlers = StoredLogHandlers::new(
@@ -74,10 +82,18 @@ impl App {
             installation,
         };
         let limits = Limits { max_header_bytes: config.current().http.max_header_bytes, config: config.clone() };
+        let descriptions = SharedCatalogue::new(config.current());
+        let place = Place {
+            stage: environment.stage.clone(),
+            deployment_name: environment.deployment_name.clone(),
+            namespace: environment.deployment_namespace.clone(),
+        };
+        let reloader = Reloader::new(config_file, config.clone(), descriptions.clone(), place);
+        let hangups = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
         let handlers = log_handlers::of_this_process();
         let metrics_page = Arc::new(MetricsPage::new(store.clone(), cluster.clone(), handlers.clone()));
-        let health = Arc::new(conditions(&store, &cluster, handlers, &environment.deployment_namespace));
-        let services = Services::new(store.clone(), cluster, config.clone(), site);
+        let health = Arc::new(conditions(&store, &cluster, handlers, &reloader, &environment.deployment_namespace));
+        let services = Services::new(store.clone(), cluster, config.clone(), descriptions, site);
         let authenticator = Arc::new(Authenticator::new(store.clone()));
 
         let listener = TcpListener::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
@@ -99,9 +115,23 @@ impl App {
         let server = tokio::spawn(Server::new(listener, routes(api), limits).run(ended));
         let recovery = tokio::spawn(recover_forever(services.clone()));
         let log_changes = tokio::spawn(log_handlers.follow_forever());
+        let changes = tokio::spawn(follow_forever(reloader.clone(), hangups));
         let upkeep = tokio::spawn(crate::metrics::upkeep_forever());
         tracing::info!(%address, "listening");
-        Ok(Self { address, end, server, recovery, log_changes, upkeep, operators, health, store, services })
+        Ok(Self {
+            address,
+            end,
+            server,
+            recovery,
+            log_changes,
+            upkeep,
+            operators,
+            health,
+            changes,
+            reloader,
+            store,
+            services,
+        })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -113,11 +143,17 @@ impl App {
         self.operators.as_ref().map(|(address, _)| *address)
     }
 
+    /// From now on changes on the disk apply only when `reloader` is told to look.
+    pub fn stop_following_changes(&self) {
+        self.changes.abort();
+    }
+
     /// Lets open requests finish and ends. What is not done is done by the next process.
     pub async fn shut_down(self) -> anyhow::Result<()> {
         self.health.begin_end();
         self.recovery.abort();
         self.upkeep.abort();
+        self.changes.abort();
         self.log_changes.abort();
         let _ = self.end.send(true);
         self.server.await.context("the server broke off")?;
@@ -146,7 +182,14 @@ async fn serve_operators(
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `/readyz` tells; `health` says what decides and why.
-fn conditions(store: &Store, cluster: &Cluster, log_handlers: LogHandlers, namespace: &str) -> Conditions {
+fn conditions(
+    store: &Store,
+    cluster: &Cluster,
+    log_handlers: LogHandlers,
+    reloader: &Arc<Reloader>,
+    namespace: &str,
+) -> Conditions {
+    let (config, descriptions) = (reloader.clone(), reloader.clone());
     let (pods, begun) = (Watched::pods(namespace), Instant::now());
     let (watches, failing) = (cluster.watches().clone(), cluster.watches().clone());
     let store = store.clone();
@@ -160,6 +203,18 @@ fn conditions(store: &Store, cluster: &Cluster, log_handlers: LogHandlers, names
             async move { store.ping().await.map_err(|error| error.to_string().into()) }
         })
         .telling("cluster", move || ready(first_failure(failing.failures())))
+        .telling("config", move || {
+            let bad = config.status().bad_file.map(|bad| Failure {
+                reason: format!("config.json: {}; the last good one stays", bad.place),
+                since: Some(bad.since),
+            });
+            ready(bad.map_or(Ok(()), Err))
+        })
+        .telling("descriptions", move || {
+            let status = descriptions.status();
+            let broken = status.broken_descriptions().map(|reason| Failure { reason, since: status.broken_since });
+            ready(broken.map_or(Ok(()), Err))
+        })
         .telling("log-handlers", move || {
             let failing = log_handlers.statuses().into_iter().filter(|(_, status)| status.failing.is_some());
             let failing: Vec<_> = failing.map(|(name, _)| name).collect();

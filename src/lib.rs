@@ -12,6 +12,7 @@ pub mod http;
 pub mod log_handlers;
 pub mod metrics;
 mod metrics_page;
+pub mod reload;
 pub mod services;
 pub mod store;
 pub mod stored_log_handlers;

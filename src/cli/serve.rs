@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::local_cluster;
-use super::settings::{database_url, load_config};
+use super::settings::{config_file, database_url, load_config};
 use super::signals::end_with;
 use crate::app::{App, Settings};
 use crate::config::{Environment, SecretUrl};
@@ -35,6 +35,7 @@ pub struct ServeArguments {
 
 pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let environment = Environment::read()?;
+    let config_file = config_file(arguments.config.as_deref(), &environment);
     let config = load_config(arguments.config.as_deref(), &environment)?;
     let database_url = database_url(arguments.database_url, &environment, &config)?;
     let listen = arguments.listen.unwrap_or(config.listen);
@@ -44,7 +45,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     };
     let kubeconfig = cluster.as_ref().map(|cluster| cluster.kubeconfig());
 
-    let app = App::start(Settings { config, environment, database_url, listen, kubeconfig }).await?;
+    let app = App::start(Settings { config, config_file, environment, database_url, listen, kubeconfig }).await?;
     println!("listening on http://{}", app.address());
     end_with(async {
         let ended = app.shut_down().await;

@@ -1,19 +1,20 @@
 //! What several commands need to know first: the configuration and the database.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Environment, SecretUrl};
 use crate::store::DatabaseUrl;
 
 /// A file that was named must be there; `config.json` beside us is taken where it is.
-pub(super) fn load_config(named: Option<&Path>, environment: &Environment) -> anyhow::Result<Config> {
+pub(super) fn config_file(named: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
     let default = Path::new("config.json");
-    let path = match named.or(environment.config_path.as_deref()) {
-        Some(path) => path,
-        None if default.exists() => default,
-        None => return Ok(Config::default()),
-    };
-    let loaded = Config::load(path)?;
+    let named = named.or(environment.config_path.as_deref());
+    named.or_else(|| default.exists().then_some(default)).map(Path::to_owned)
+}
+
+pub(super) fn load_config(named: Option<&Path>, environment: &Environment) -> anyhow::Result<Config> {
+    let Some(path) = config_file(named, environment) else { return Ok(Config::default()) };
+    let loaded = Config::load(&path)?;
     for warning in loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -3,6 +3,7 @@
 //! Pure data once loaded. The doc comment of a field is its entry in `docs/configuration.md` and in the JSON schema:
 //! what it does, its unit, and (last) whether a reload applies it. Nothing here logs or watches.
 
+mod changes;
 pub mod environment;
 mod http;
 mod keywords;

@@ -1,9 +1,12 @@
 //! A service description on disk, made into manifests: `select -> input -> render -> manifests`.
 //!
-//! Synchronous and without a client; the only thing it touches is the folder of the description. No error's text
-//! holds a path of this machine.
+//! Synchronous and without a client; the only thing it touches is the folder of the descriptions. A start takes its
+//! description from the `catalogue` in memory, with the configuration that belongs to it. No error's text holds a path
+//! of this machine.
 
+mod catalogue;
 pub mod environment;
+mod find;
 mod handlebars;
 mod input;
 pub mod manifest;
@@ -11,7 +14,9 @@ pub mod names;
 pub mod ownership;
 mod quotes;
 mod render;
+mod sample;
 mod select;
+mod snapshot;
 mod template_guard;
 pub mod workload;
 mod yaml;
@@ -23,6 +28,7 @@ mod fixture_tests;
 use crate::config::Config;
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 
+pub use catalogue::{Broken, Catalogue, Chosen, Place, SharedCatalogue};
 pub use input::InputError;
 pub use manifest::{Manifest, ManifestError};
 pub use ownership::Ownership;
@@ -93,16 +99,31 @@ impl From<SelectError> for DescriptionError {
     }
 }
 
-/// Selects, packs, renders and reads the description of a service.
+/// Selects, packs, renders and reads the description of a service as it is on the disk.
 pub fn prepare(request: &DescriptionRequest<'_>) -> Result<Prepared, DescriptionError> {
     let services = &request.config.services;
     let selection = select::select(services, request.stage, request.credential, request.service)?;
-    let mut files = selection.files;
+    let pack = || Ok(input::pack(selection.input, request.stage, request.credential.as_str())?);
+    prepare_files(request, selection.files, pack)
+}
+
+/// The same from what was read before.
+fn prepare_from(snapshot: &snapshot::Snapshot, request: &DescriptionRequest<'_>) -> Result<Prepared, DescriptionError> {
+    let (files, input) = snapshot.select(&request.config.services, request.stage, request.credential)?;
+    prepare_files(request, files, || Ok(input))
+}
+
+fn prepare_files(
+    request: &DescriptionRequest<'_>,
+    mut files: Vec<DescriptionFile>,
+    input: impl FnOnce() -> Result<String, DescriptionError>,
+) -> Result<Prepared, DescriptionError> {
+    let services = &request.config.services;
     let service_name = services.yaml_filename.as_str();
     let update_name = services.yaml_filename_update.as_str();
     let service = take(&mut files, service_name)?.ok_or(DescriptionError::NotFound)?;
     let update = take(&mut files, update_name)?;
-    let input = input::pack(selection.input, request.stage, request.credential.as_str())?;
+    let input = input()?;
 
     let renderer = Renderer { replacements: render::Replacements::new(request, input.clone()), request, input };
     let service_text = renderer.render(&service)?;

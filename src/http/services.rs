@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::error::START_MESSAGE;
 use super::{Api, ApiError, Call, Reply, SERVICE, SERVICES, input, view};
-use crate::domain::{Credential, ServerName};
+use crate::domain::{Credential, ServerName, ServiceName};
 use crate::services::{PollError, ServiceStatus};
 
 pub async fn collection(api: Api, mut call: Call) -> Reply {
@@ -40,7 +40,8 @@ pub async fn item(name: String, api: Api, call: Call) -> Reply {
 
 async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Reply, ApiError> {
     let config = api.config.current();
-    let request = input::start_request(credential, call, &config).await?;
+    let choose = |credential: &Credential, service: &ServiceName| api.services.choose(credential, service);
+    let request = input::start_request(credential, call, &config, choose).await?;
     let record = api.services.start(request).await.map_err(|error| {
         ApiError::start_failed(&error, config.error_message(START_MESSAGE, "Could not start service"))
     })?;

@@ -30,7 +30,8 @@ pub use recover::recover_forever;
 
 use crate::cluster::Cluster;
 use crate::config::SharedConfig;
-use crate::domain::{Credential, Mark, ServerName, ServiceRecord};
+use crate::description::{Chosen, SharedCatalogue};
+use crate::domain::{Credential, Mark, ServerName, ServiceName, ServiceRecord};
 use crate::store::Store;
 
 /// What an installation is called and where it stands; fixed while the process runs.
@@ -54,6 +55,7 @@ pub struct Services {
     store: Store,
     cluster: Cluster,
     config: SharedConfig,
+    descriptions: SharedCatalogue,
     site: Site,
     turns: turns::Turns<Name>,
     arrivals: arrivals::Arrivals,
@@ -64,11 +66,18 @@ pub struct Services {
 }
 
 impl Services {
-    pub fn new(store: Store, cluster: Cluster, config: SharedConfig, site: Site) -> Arc<Self> {
+    pub fn new(
+        store: Store,
+        cluster: Cluster,
+        config: SharedConfig,
+        descriptions: SharedCatalogue,
+        site: Site,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             cluster,
             config,
+            descriptions,
             site,
             turns: turns::Turns::default(),
             arrivals: arrivals::Arrivals::default(),
@@ -76,6 +85,11 @@ impl Services {
             born: Timestamp::now(),
             suspicions: judge::Suspicions::default(),
         })
+    }
+
+    /// What a start of this service is made from, whatever changes afterwards.
+    pub fn choose(&self, credential: &Credential, service: &ServiceName) -> Chosen {
+        self.descriptions.current().choose(credential, service)
     }
 
     fn mark(&self, record: &ServiceRecord) -> Mark {

@@ -1,6 +1,7 @@
 //! From a request to everything that is going to be made. Reads the description; touches nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -10,7 +11,7 @@ use super::{Services, Site, StartError};
 use crate::cluster::{ClusterError, Deadline};
 use crate::config::Config;
 use crate::description::names::{certs_secret_name, secret_name};
-use crate::description::{self, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared};
+use crate::description::{Chosen, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared};
 use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
 
 /// A start as a hub asked for it, checked. No `Debug`: it holds tokens.
@@ -26,6 +27,8 @@ pub struct StartRequest {
     pub env: BTreeMap<String, String>,
     /// What the certs Secret holds, where the hub sent certificates.
     pub certs: Option<BTreeMap<String, String>>,
+    /// The description, and the configuration that everything of this start goes by.
+    pub chosen: Chosen,
 }
 
 /// An object to be made: where, and its manifest.
@@ -39,13 +42,13 @@ pub struct Plan {
     /// The owner Secret first.
     pub objects: Vec<Planned>,
     pub files: Vec<DescriptionFile>,
+    pub config: Arc<Config>,
 }
 
 impl Services {
     pub(super) async fn plan(&self, request: StartRequest, deadline: Deadline) -> Result<Plan, StartError> {
-        let config = self.config.current();
         let site = self.site.clone();
-        let prepared = tokio::task::spawn_blocking(move || prepare(&config, &site, request));
+        let prepared = tokio::task::spawn_blocking(move || prepare(&site, request));
         // A file system that hangs must not hold the name for ever.
         let mut prepared = deadline.bound(prepared).await.ok_or(StartError::TooSlow)???;
         self.locate(&mut prepared.objects, deadline).await?;
@@ -69,12 +72,13 @@ impl Services {
     }
 }
 
-fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, StartError> {
+fn prepare(site: &Site, request: StartRequest) -> Result<Plan, StartError> {
+    let config = &request.chosen.config;
     let id = ObjectId::new(&request.server_name, &request.start_id);
     let start_date = Timestamp::now();
     let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id, start_date);
     let env_names: Vec<String> = request.env.keys().cloned().collect();
-    let prepared = description::prepare(&DescriptionRequest {
+    let prepared = request.chosen.prepare(&DescriptionRequest {
         config,
         stage: site.stage.as_deref(),
         deployment_name: &site.deployment_name,
@@ -92,6 +96,7 @@ fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, 
     let certs = request.certs.as_ref();
     let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
     let files = rendered_files(config, &prepared);
+    let config = config.clone();
     let new = NewService {
         credential: request.credential,
         server_name: request.server_name,
@@ -108,7 +113,7 @@ fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, 
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
     let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
     let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
-    Ok(Plan { new, objects, files })
+    Ok(Plan { new, objects, files, config })
 }
 
 /// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.

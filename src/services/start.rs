@@ -11,6 +11,7 @@ use super::plan::{Plan, StartRequest};
 use super::recover::was_cut_short;
 use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
+use crate::config::Config;
 use crate::domain::{ServiceRecord, ServiceState};
 use crate::store::Inserted;
 
@@ -165,7 +166,7 @@ impl Services {
     }
 
     async fn carry_out(&self, plan: Plan, record: &mut ServiceRecord, deadline: Deadline) -> Result<(), StartError> {
-        self.make_home(record, deadline).await?;
+        self.make_home(record, plan.config.clone(), deadline).await?;
         let mark = self.mark(record);
         let files = plan.files.clone();
         self.apply_all(plan, record, &mark, deadline).await?;
@@ -178,8 +179,12 @@ impl Services {
         Ok(())
     }
 
-    async fn make_home(&self, record: &ServiceRecord, deadline: Deadline) -> Result<(), StartError> {
-        let config = self.config.current();
+    async fn make_home(
+        &self,
+        record: &ServiceRecord,
+        config: Arc<Config>,
+        deadline: Deadline,
+    ) -> Result<(), StartError> {
         let (credential, server_name) = name_of(record);
         let (service, user_id) = (record.service.clone(), record.jhub_user_id);
         let making = tokio::task::spawn_blocking(move || {

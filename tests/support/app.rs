@@ -146,6 +146,7 @@ impl TestApp {
             environment: Environment::from_variables(&self.environment, None).unwrap(),
             database_url: DatabaseUrl::sqlite(&self.path("k8smgr.sqlite3")).unwrap(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            config_file: Some(self.path("config.json")),
             kubeconfig: Some(self.cluster.kubeconfig.clone()),
         }
     }
