@@ -48,7 +48,7 @@ where
             return Err(error);
         }
         tracing::debug!(%error, pause_ms = wanted.as_millis(), "call to the API server failed, trying again");
-        metrics::counter!("k8smgr_cluster_retries_total").increment(1);
+        metrics::counter!("k8smgr_api_retries_total").increment(1);
         sleep(wanted).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -1,11 +1,21 @@
 //! Counts the requests to the API server by verb, resource and code, as the API server's own metrics name them.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http::{Method, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
+
+/// When the API server last took up a watch, by path: a watch on which nothing happens tells nothing else.
+static TAKEN_UP: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
+
+pub(super) fn watch_was_taken_up(path: &str) -> Option<Instant> {
+    TAKEN_UP.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied()
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CountRequests;
@@ -39,10 +49,16 @@ where
         let (resource, is_named) = resource(uri.path());
         let asked = uri.query().unwrap_or_default();
         let verb = verb(request.method(), is_named, asked.split('&').any(|it| it == "watch=true" || it == "watch=1"));
+        let watched = (verb == "watch").then(|| uri.path().to_owned());
         let count = Uncounted { verb, resource: Some(resource) };
         let answer = self.0.call(request);
         Box::pin(async move {
             let answer = answer.await;
+            if let (Some(path), Ok(answer)) = (watched, &answer)
+                && answer.status().is_success()
+            {
+                TAKEN_UP.lock().unwrap_or_else(PoisonError::into_inner).insert(path, Instant::now());
+            }
             count.end(answer.as_ref().ok().map(|it| it.status().as_u16()));
             answer
         })
@@ -63,7 +79,7 @@ impl Uncounted {
     fn count(&mut self, status: Option<u16>) {
         if let Some(resource) = self.resource.take() {
             let code = status.map_or_else(|| "none".to_owned(), |it| it.to_string());
-            metrics::counter!("k8smgr_cluster_requests_total", "verb" => self.verb, "resource" => resource, "code" => code)
+            metrics::counter!("k8smgr_api_requests_total", "verb" => self.verb, "resource" => resource, "code" => code)
                 .increment(1);
         }
     }

@@ -40,6 +40,8 @@ struct Known {
 /// The descriptions at one moment. Never changed: a reload makes the next one.
 pub struct Catalogue {
     pub config: Arc<Config>,
+    /// Folders that could not be looked into, beneath the descriptions, and why.
+    pub unreadable: Vec<String>,
     known: BTreeMap<Key, Known>,
 }
 
@@ -80,7 +82,7 @@ pub struct Place {
 impl Catalogue {
     /// Knows no description yet: all are read from the disk.
     pub fn empty(config: Arc<Config>) -> Self {
-        Self { config, known: BTreeMap::new() }
+        Self { config, unreadable: Vec::new(), known: BTreeMap::new() }
     }
 
     pub fn choose(&self, credential: &Credential, service: &ServiceName) -> Chosen {
@@ -123,7 +125,8 @@ impl Catalogue {
     pub fn without_removed(&self) -> Self {
         let found = find::descriptions(&self.config.services);
         let there = self.known.iter().filter(|(key, _)| !found.lacks(key));
-        Self { config: self.config.clone(), known: there.map(|(key, known)| (key.clone(), known.clone())).collect() }
+        let known = there.map(|(key, known)| (key.clone(), known.clone())).collect();
+        Self { config: self.config.clone(), unreadable: unreadable(&found), known }
     }
 
     /// Looks at the disk. What did not change is not read again.
@@ -141,7 +144,7 @@ impl Catalogue {
             }
             known.insert(key, it);
         }
-        Self { config, known }
+        Self { config, unreadable: unreadable(&found), known }
     }
 
     /// What is there, and what cannot be seen now.
@@ -184,6 +187,11 @@ impl Known {
         newest.is_some_and(|it| it + TIME_STEP_NANOSECONDS < self.read)
             && select::stamps(&config.services, &key.0, &key.1).is_ok_and(|it| it == self.stamps)
     }
+}
+
+fn unreadable(found: &Found) -> Vec<String> {
+    let unreadable = found.unreadable.iter();
+    unreadable.map(|(path, error)| format!("services.descriptions/{}: {error}", path.display())).collect()
 }
 
 fn name((folder, service): &Key) -> String {

@@ -142,6 +142,7 @@ fn a_volume_that_is_missing_takes_no_description_away() {
     drop(disk);
     let next = good.next(config, &place());
     assert_eq!(start(&next, "A"), Ok("1 one".to_owned()));
+    assert_eq!(next.unreadable.len(), 1);
     assert_eq!(next.broken().len(), 1);
 }
 

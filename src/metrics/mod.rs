@@ -113,8 +113,9 @@ mod tests {
         let mut files = Vec::new();
         rust_files(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
         let mut counted = std::collections::BTreeSet::new();
-        for file in files.iter().filter(|it| !it.ends_with("metrics/mod.rs")) {
+        for file in files {
             let text = std::fs::read_to_string(file).unwrap();
+            let text = text.split("#[cfg(test)]").next().unwrap();
             for kind in ["counter!(", "gauge!(", "histogram!("] {
                 for rest in text.split(kind).skip(1) {
                     if let Some(name) = rest.trim_start().strip_prefix('"').and_then(|it| it.split('"').next()) {

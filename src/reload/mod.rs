@@ -88,7 +88,7 @@ impl Reloader {
         let (read, catalogue) = self.read_all(&turn);
         let before = self.descriptions.current();
         let changed_descriptions = catalogue.differences(&before);
-        let broken = catalogue.broken();
+        let (broken, unreadable) = (catalogue.broken(), catalogue.unreadable.clone());
         let mut told = Vec::new();
         // The first look finds them all.
         let is_first = !std::mem::replace(&mut turn.has_looked, true);
@@ -103,7 +103,8 @@ impl Reloader {
                     self.config.replace(config);
                 }
                 if turn.text != read.text {
-                    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                    // Whoever read the file at the start has told its warnings.
+                    warnings.iter().filter(|_| !is_first).for_each(|warning| tracing::warn!("{warning}"));
                     if !waiting.is_empty() {
                         tracing::warn!(
                             fields = waiting.join(", "),
@@ -134,6 +135,11 @@ impl Reloader {
             tell(&turn.told, &mut told, format!("{}: {}", it.name, it.reason), |_| {
                 let stays = if it.has_good { "starts use the last good version" } else { "starts fail" };
                 tracing::error!(description = it.name, reason = it.reason, "a service description is broken: {stays}");
+            });
+        }
+        for it in unreadable {
+            tell(&turn.told, &mut told, it, |it| {
+                tracing::warn!(reason = it, "service descriptions cannot be seen; what is known of them stays");
             });
         }
         if told.is_empty() && !turn.told.is_empty() {

@@ -33,29 +33,12 @@ pub async fn recover_forever(services: Arc<Services>) {
     loop {
         let round = services.clone();
         match tokio::spawn(async move { round.round(is_resumed).await }).await {
-            Ok(Ok(())) => {
-                count_round("done");
-                is_resumed = true;
-            }
-            Ok(Err(error)) => {
-                count_round("failed");
-                tracing::warn!(%error, "recovery is tried again");
-            }
-            Err(error) => {
-                count_round("failed");
-                tracing::error!(%error, "a round of recovery broke off");
-            }
+            Ok(Ok(())) => is_resumed = true,
+            Ok(Err(error)) => tracing::warn!(%error, "recovery is tried again"),
+            Err(error) => tracing::error!(%error, "a round of recovery broke off"),
         }
         tokio::time::sleep(ROUND).await;
     }
-}
-
-fn count_round(outcome: &'static str) {
-    metrics::counter!("k8smgr_recovery_rounds_total", "outcome" => outcome).increment(1);
-}
-
-fn count_actions(action: &'static str, number: usize) {
-    metrics::counter!("k8smgr_recovery_actions_total", "action" => action).increment(number as u64);
 }
 
 /// Whether a record that says `starting` is of a start that is over.
@@ -106,8 +89,6 @@ impl Services {
                 _ => {}
             }
         }
-        count_actions("stop", due.len());
-        count_actions("delete_workload", ended.len());
         stream::iter(due).for_each_concurrent(AT_ONCE, |record| self.stop_record(record, now)).await;
         stream::iter(ended).for_each_concurrent(AT_ONCE, |record| self.delete_workload(record)).await;
         self.stop_superseded().await;

@@ -37,7 +37,7 @@ async fn an_api_server_that_is_away_is_told_and_leaves_the_service_ready() {
     let Some(faults) = app.cluster.faults() else { return app.end().await };
     assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", "JupyterLab/Run").await.status, 201);
     app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
-    let refusal = faults.add(local_cluster::Fault::always(local_cluster::FaultKind::Refuse));
+    faults.down(true);
     let (status, text) = eventually("the outage is told", async || {
         let told = ready(&app, "?verbose").await;
         told.1.contains("[!]cluster failed: since ").then_some(told)
@@ -49,8 +49,7 @@ async fn an_api_server_that_is_away_is_told_and_leaves_the_service_ready() {
     let page = app.send(&Request::get("/metrics")).await.body;
     let ages = page.lines().filter(|it| it.starts_with("k8smgr_watch_failing_seconds{"));
     assert!(ages.filter_map(|it| it.rsplit(' ').next()?.parse::<f64>().ok()).any(|it| it > 0.0), "{page}");
-    drop(refusal);
-    faults.clear();
+    faults.down(false);
     let back = crate::support::wait::eventually_within(Duration::from_secs(60), "the watches are back", async || {
         ready(&app, "?verbose").await.1.contains("[+]cluster ok").then_some(())
     });
@@ -73,9 +72,7 @@ async fn a_bad_configuration_is_told_without_its_values() {
     let page = app.send(&Request::get("/metrics")).await.body;
     assert!(page.contains("\nk8smgr_config_last_reload_success 0\n"), "{page}");
     app.edit_config(|config| config["services"]["ended_ttl_seconds"] = json!(7));
-    eventually("it is good again", async || {
-        ready(&app, "?verbose").await.1.contains("[+]config ok").then_some(())
-    })
-    .await;
+    eventually("it is good again", async || ready(&app, "?verbose").await.1.contains("[+]config ok").then_some(()))
+        .await;
     app.end().await;
 }

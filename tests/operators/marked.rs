@@ -32,7 +32,8 @@ spec:
       containers: [{{name: main, image: 'x/run:1'}}]
 "
     );
-    let update = format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: up-<id>, labels: {{v: 'v{version}'}}}}}}");
+    let update =
+        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: up-<id>, labels: {{v: 'v{version}'}}}}}}");
     let plain = format!("v{version}");
     vec![
         ("service.yaml", service),
@@ -49,6 +50,14 @@ pub fn write_files(folder: &Path, files: &[(&str, String)]) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
+}
+
+/// Without the descriptions of the records, of which some are broken on purpose: `own` beside them.
+pub fn own_descriptions(config: &mut Value) {
+    let records = config["services"]["descriptions"].as_str().unwrap();
+    let own = Path::new(records).with_file_name("own");
+    std::fs::create_dir_all(&own).unwrap();
+    config["services"]["descriptions"] = json!(own);
 }
 
 /// The configuration of a test with its own version.

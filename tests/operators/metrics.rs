@@ -7,7 +7,7 @@ use openmetrics_parser::prometheus::parse_prometheus;
 use openmetrics_parser::{MetricNumber, PrometheusType, PrometheusValue};
 use serde_json::json;
 
-use crate::support::app::{JUPYTERHUB, OTHERHUB, TestApp};
+use crate::support::app::{JUPYTERHUB, OTHERHUB, TestApp, start_body};
 use crate::support::wait::eventually;
 use crate::support::wire::Request;
 
@@ -82,7 +82,7 @@ async fn the_page_is_clean_and_counts_what_happens() {
         ("k8smgr_requests_total{method=GET,route=/api/services/{name}/,status=404}", 1.0),
         ("k8smgr_requests_total{method=POST,route=/api/services/,status=201}", 2.0),
         ("k8smgr_request_duration_seconds{method=POST,route=/api/services/}", 3.0),
-        ("k8smgr_cluster_requests_total{code=201,resource=deployments,verb=create}", 1.0),
+        ("k8smgr_api_requests_total{code=201,resource=deployments,verb=create}", 1.0),
     ] {
         assert_eq!(grown(name), by, "{name}");
     }
@@ -95,7 +95,9 @@ async fn the_page_is_clean_and_counts_what_happens() {
 #[tokio::test]
 async fn every_family_is_described_as_the_documentation_has_it() {
     let app = TestApp::start().await;
-    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", "JupyterLab/Run").await.status, 201);
+    let mut body = start_body("JupyterLab/Run", "s1");
+    body["env"]["JUPYTERHUB_API_TOKEN"] = json!("5ecret");
+    assert_eq!(app.post(JUPYTERHUB, "wunderlab", &body).await.status, 201);
     let page = app.send(&Request::get("/metrics")).await.body;
     let parsed = parse_prometheus(&page).unwrap();
     for (name, family) in parsed.families.iter().filter(|(name, _)| !name.starts_with("process_")) {
@@ -122,7 +124,7 @@ async fn every_family_is_described_as_the_documentation_has_it() {
     }
     assert!(page.contains("k8smgr_start_duration_seconds_bucket{outcome=\"started\",le=\"0.5\"}"), "{page}");
     assert!(page.contains("k8smgr_start_duration_seconds_bucket{outcome=\"started\",le=\"120\"}"), "{page}");
-    assert!(!page.contains("tok") && !page.contains("lab"), "no user's name and no token: {page}");
+    assert!(!page.contains("5ecret") && !page.contains("wunderlab"), "no user's name and no token: {page}");
     app.end().await;
 }
 

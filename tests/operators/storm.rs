@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use k8smgr::reload::{Outcome, Reloader};
 use serde_json::Value;
 
-use crate::marked::{SERVICE, files, mark_config, start, write_files};
+use crate::marked::{SERVICE, files, mark_config, own_descriptions, start, write_files};
 use crate::support::app::{JUPYTERHUB, TestApp};
 use crate::support::wire::Request;
 
@@ -40,7 +40,10 @@ fn write(folder: &Path, config: &mut Value, version: u64, fault: Fault) {
     let mut files = files(version);
     match fault {
         Fault::HalfService => files[0].1.truncate(50),
-        Fault::NoWorkload => files[0].1.truncate(files[0].1.find("---").unwrap()),
+        Fault::NoWorkload => {
+            let end = files[0].1.find("---").unwrap();
+            files[0].1.truncate(end);
+        }
         Fault::HalfUpdate => files[1].1.truncate(20),
         _ => {}
     }
@@ -52,7 +55,7 @@ fn write(folder: &Path, config: &mut Value, version: u64, fault: Fault) {
     };
     // The configuration between the files of the description: every order of half-done is there.
     let (some, others) = files.split_at(usize::try_from(version % 5).unwrap());
-    let description = folder.join("descriptions/jupyterhub").join(SERVICE);
+    let description = folder.join("own/jupyterhub").join(SERVICE);
     write_files(&description, some);
     std::fs::write(folder.join("config.json"), text).unwrap();
     write_files(&description, others);
@@ -64,7 +67,11 @@ fn storm(reloader: &Reloader, folder: &Path, mut config: Value, good: &AtomicU64
         let fault = FAULTS[usize::try_from(version % 8).unwrap()];
         write(folder, &mut config, version, fault);
         let outcome = reloader.reload();
-        assert_eq!(outcome, if fault == Fault::None { Outcome::Changed } else { Outcome::Failed }, "{version} {fault:?}");
+        assert_eq!(
+            outcome,
+            if fault == Fault::None { Outcome::Changed } else { Outcome::Failed },
+            "{version} {fault:?}"
+        );
         counts[outcome as usize] += 1;
         if fault == Fault::None {
             good.store(version, Ordering::SeqCst);
@@ -76,6 +83,7 @@ fn storm(reloader: &Reloader, folder: &Path, mut config: Value, good: &AtomicU64
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ten_thousand_reloads_fail_no_request_and_mix_nothing() {
     let app = TestApp::builder()
+        .edit(own_descriptions)
         .edit(|config| {
             mark_config(config, 0);
             config["services"]["ended_ttl_seconds"] = 3600.into();

@@ -1,11 +1,13 @@
 //! Which watches fail, since when and why: how old the cache is.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
 use super::Watched;
+use crate::cluster::requests::watch_was_taken_up;
 
 /// A watch that fails: what the cache holds of it is of that time.
 #[derive(Clone, Debug)]
@@ -15,27 +17,59 @@ pub struct WatchFailure {
     pub reason: String,
 }
 
+struct State {
+    /// Of the requests that the watch makes.
+    path: String,
+    failure: Option<Failure>,
+}
+
+#[derive(Clone)]
+struct Failure {
+    since: Timestamp,
+    last: Instant,
+    reason: String,
+}
+
+impl State {
+    /// A watch that was taken up again and has seen nothing yet works.
+    fn failure(&self) -> Option<&Failure> {
+        let taken_up = watch_was_taken_up(&self.path);
+        self.failure.as_ref().filter(|it| taken_up.is_none_or(|taken_up| taken_up < it.last))
+    }
+}
+
 #[derive(Clone, Default)]
-pub(super) struct Failures(Arc<Mutex<HashMap<Watched, Option<(Timestamp, String)>>>>);
+pub(super) struct Failures(Arc<Mutex<HashMap<Watched, State>>>);
 
 impl Failures {
-    pub fn begin(&self, watched: &Watched, reason: &str) {
-        let failure = Some((Timestamp::now(), reason.to_owned()));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(watched.clone(), failure);
+    fn states(&self) -> MutexGuard<'_, HashMap<Watched, State>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It works.
-    pub fn end(&self, watched: &Watched) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(watched.clone(), None);
+    pub fn begin_watch(&self, watched: &Watched, path: &str) {
+        self.states().insert(watched.clone(), State { path: path.to_owned(), failure: None });
+    }
+
+    pub fn failed(&self, watched: &Watched, reason: &str) {
+        if let Some(state) = self.states().get_mut(watched) {
+            let since = state.failure().map_or_else(Timestamp::now, |it| it.since);
+            state.failure = Some(Failure { since, last: Instant::now(), reason: reason.to_owned() });
+        }
+    }
+
+    pub fn works(&self, watched: &Watched) {
+        if let Some(state) = self.states().get_mut(watched) {
+            state.failure = None;
+        }
     }
 
     pub fn all(&self) -> Vec<WatchFailure> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let failing = known.iter().filter_map(|(watched, failure)| Some((watched, failure.as_ref()?)));
-        let failure = |(watched, (since, reason)): (&Watched, &(Timestamp, String))| WatchFailure {
+        let states = self.states();
+        let failing = states.iter().filter_map(|(watched, state)| Some((watched, state.failure()?)));
+        let failure = |(watched, failure): (&Watched, &Failure)| WatchFailure {
             watched: watched.clone(),
-            since: *since,
-            reason: reason.clone(),
+            since: failure.since,
+            reason: failure.reason.clone(),
         };
         failing.map(failure).collect()
     }
@@ -43,8 +77,8 @@ impl Failures {
     /// Every watch and how many seconds it has failed; 0 while it works.
     pub fn ages(&self) -> Vec<(Watched, f64)> {
         let now = Timestamp::now();
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = |since: &Timestamp| now.duration_since(*since).as_secs_f64().max(0.0);
-        known.iter().map(|(watched, it)| (watched.clone(), it.as_ref().map_or(0.0, |(since, _)| age(since)))).collect()
+        let age = |failure: &Failure| now.duration_since(failure.since).as_secs_f64().max(0.0);
+        let states = self.states();
+        states.iter().map(|(watched, state)| (watched.clone(), state.failure().map_or(0.0, age))).collect()
     }
 }

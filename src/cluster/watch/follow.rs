@@ -66,9 +66,7 @@ pub async fn follow<K, T>(
                 if !is_failing {
                     tracing::warn!(kind = watched.kind, namespace = watched.namespace, %error, "watch failed");
                 }
-                if !is_failing {
-                    failures.begin(&watched, &error.to_string());
-                }
+                failures.failed(&watched, &error.to_string());
                 is_failing = true;
                 continue;
             }
@@ -76,7 +74,7 @@ pub async fn follow<K, T>(
         // A new list that was only begun is no answer yet.
         if is_failing && !matches!(event, Event::Init) {
             tracing::info!(kind = watched.kind, namespace = watched.namespace, "watch is back");
-            failures.end(&watched);
+            failures.works(&watched);
             is_failing = false;
         }
         let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
@@ -93,10 +91,7 @@ pub async fn follow<K, T>(
                 seen.extend(object.uid());
                 keep(&object);
             }
-            Event::InitDone => {
-                failures.end(&watched);
-                index.finish_list(&watched, &seen);
-            }
+            Event::InitDone => index.finish_list(&watched, &seen),
             Event::Apply(object) => keep(&object),
             Event::Delete(object) => {
                 if let Some(uid) = object.uid() {

@@ -97,6 +97,7 @@ impl Watches {
         let selector = format!("{INSTALLATION_LABEL}={},{ROLE_LABEL}={MAIN_ROLE}", self.installation);
         self.begin(watched.clone(), || {
             let api = Api::namespaced(self.client.clone(), namespace);
+            self.failures.begin_watch(&watched, api.resource_url());
             let stream = watcher(api, watch_config(&selector));
             tokio::spawn(follow::follow(
                 stream,
@@ -113,6 +114,7 @@ impl Watches {
         let selector = format!("{INSTALLATION_LABEL}={}", self.installation);
         self.begin(watched.clone(), || {
             let api: Api<DynamicObject> = known.api(&self.client, Some(&watched.namespace));
+            self.failures.begin_watch(&watched, api.resource_url());
             let stream = watcher(api, watch_config(&selector));
             tokio::spawn(follow::follow(
                 stream,
