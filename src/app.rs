@@ -1,23 +1,30 @@
 //! The composition root: the only place that wires the rooms together, and the order in which they start and end.
 
+mod conditions;
 mod database;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::auth::{Authenticator, create_startup_users};
 use crate::cluster::{Cluster, Deadline};
 use crate::config::{Config, Environment, SharedConfig};
+use crate::description::{Place, SharedCatalogue};
 use crate::domain::Clock;
-use crate::http::{Api, Limits, Server, routes};
+use crate::health::Conditions;
+use crate::http::{Api, Limits, Server, operators_routes, routes};
 use crate::leader::{Election, Leader};
 use crate::log_handlers;
+use crate::metrics_page::MetricsPage;
+use crate::reload::{Reloader, follow_forever};
 use crate::services::{Services, Site, follow_changes, recover_forever};
 use crate::store::{DatabaseUrl, ProcessLock, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
@@ -28,6 +35,8 @@ pub struct Settings {
     pub environment: Environment,
     pub database_url: DatabaseUrl,
     pub listen: SocketAddr,
+    /// Where the configuration was read from, to see its changes.
+    pub config_file: Option<PathBuf>,
     /// The text of a kubeconfig; without one the environment is asked.
     pub kubeconfig: Option<String>,
     /// The system's; tests move theirs.
@@ -47,6 +56,11 @@ pub struct App {
     recovery: JoinHandle<()>,
     service_changes: JoinHandle<()>,
     log_changes: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+    operators: Option<(SocketAddr, JoinHandle<()>)>,
+    health: Arc<Conditions>,
+    changes: JoinHandle<()>,
+    pub reloader: Arc<Reloader>,
     /// How long requests are taken after it is told to end.
     shutdown_delay: Duration,
     pub leader: Leader,
@@ -60,16 +74,15 @@ impl App {
     /// Starts: database, log handlers, users, cluster, services, and at last the listener, so that whoever gets an answer gets the
     /// right one.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let Settings { config, environment, database_url, listen, kubeconfig, clock } = settings;
+        crate::metrics::begin();
+        let Settings { config, config_file, environment, database_url, listen, kubeconfig, clock } = settings;
         let process_lock = ProcessLock::take(&database_url).with_context(|| format!("database {database_url}"))?;
         // Bound early and served last: who connects meanwhile waits for the right answer.
         let listener = bind(listen).await?;
-        let limits = Limits {
-            max_header_bytes: config.http.max_header_bytes,
-            request_timeout: Duration::from_secs(config.http.request_timeout_seconds),
-        };
-        let store = database::open(&database_url, &listener, limits).await?;
+        let max_header_bytes = config.http.max_header_bytes;
         let config = SharedConfig::new(config);
+        let limits = Limits { max_header_bytes, config: config.clone() };
+        let store = database::open(&database_url, &listener, limits.clone()).await?;
         let log_handlers = StoredLogHandlers::new(
             store.clone(),
             log_handlers::of_this_process(),
@@ -90,10 +103,29 @@ impl App {
             namespace: environment.deployment_namespace.clone(),
             installation,
         };
+        let descriptions = SharedCatalogue::new(config.current());
+        let place = Place {
+            stage: environment.stage.clone(),
+            deployment_name: environment.deployment_name.clone(),
+            namespace: environment.deployment_namespace.clone(),
+        };
+        let reloader = Reloader::new(config_file, config.clone(), descriptions.clone(), place);
+        let hangups = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
+        let handlers = log_handlers::of_this_process();
+        let metrics_page = Arc::new(MetricsPage::new(store.clone(), cluster.clone(), handlers.clone()));
         let leader = leader(&store, &cluster, &config.current(), &site);
-        let services = Services::new(store.clone(), cluster, config.clone(), site, clock);
+        let services = Services::new(store.clone(), cluster.clone(), config.clone(), descriptions, site, clock);
+        let health = Arc::new(conditions::all(conditions::Parts {
+            store: store.clone(),
+            cluster,
+            services: services.clone(),
+            log_handlers: handlers,
+            reloader: reloader.clone(),
+            leader: leader.clone(),
+            namespace: environment.deployment_namespace.clone(),
+        }));
         // From here on nothing is missed.
-        let changes = store.changes().await;
+        let service_changes = store.changes().await;
         services.remember_all().await.context("failed to read the stored services")?;
         services.watch_what_runs();
         let authenticator = Arc::new(Authenticator::new(store.clone()));
@@ -105,12 +137,26 @@ impl App {
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (end, ended) = watch::channel(false);
-        let api = Api { services: services.clone(), authenticator, log_handlers: log_handlers.clone(), config };
+        let operators_address = config.current().metrics.listen;
+        let api = Api {
+            services: services.clone(),
+            authenticator,
+            log_handlers: log_handlers.clone(),
+            config,
+            health: health.clone(),
+            metrics_page,
+        };
+        let operators = match operators_address {
+            Some(wanted) => Some(serve_operators(wanted, api.clone(), limits.clone(), ended.clone()).await?),
+            None => None,
+        };
         let server = tokio::spawn(Server::new(listener, routes(api), limits).run(ended));
         let recovered = services.clone();
         let recovery = tokio::spawn(leader.clone().while_leading(move || recover_forever(recovered.clone())));
-        let service_changes = tokio::spawn(follow_changes(services.clone(), changes));
+        let service_changes = tokio::spawn(follow_changes(services.clone(), service_changes));
         let log_changes = tokio::spawn(log_handlers.follow_forever());
+        let changes = tokio::spawn(follow_forever(reloader.clone(), hangups));
+        let upkeep = tokio::spawn(crate::metrics::upkeep_forever());
         tracing::info!(%address, "listening");
         Ok(Self {
             address,
@@ -119,6 +165,11 @@ impl App {
             recovery,
             service_changes,
             log_changes,
+            upkeep,
+            operators,
+            health,
+            changes,
+            reloader,
             shutdown_delay,
             leader,
             store,
@@ -131,10 +182,21 @@ impl App {
         self.address
     }
 
+    /// Where `metrics.listen` serves.
+    pub fn operators_address(&self) -> Option<SocketAddr> {
+        self.operators.as_ref().map(|(address, _)| *address)
+    }
+
+    /// From now on changes on the disk apply only when `reloader` is told to look.
+    pub fn stop_following_changes(&self) {
+        self.changes.abort();
+    }
+
     /// Gives the leadership to another process, finishes what is under way while polls are answered, then takes no more
     /// requests, lets the open ones finish and ends. What is not done by then is done by `recover`, here or elsewhere.
     pub async fn shut_down(self) -> anyhow::Result<()> {
         let work_ends = Deadline::after(LONGEST_WORK);
+        self.health.begin_end();
         self.services.announce_end();
         let resigned = tokio::spawn({
             let leader = self.leader.clone();
@@ -149,9 +211,12 @@ impl App {
         let served = self.server.await;
         self.services.finish_work(Deadline::after(LAST_WORK)).await;
         resigned.await.context("resigning broke off")?;
-        self.recovery.abort();
-        self.service_changes.abort();
-        self.log_changes.abort();
+        for task in [self.recovery, self.service_changes, self.log_changes, self.changes, self.upkeep] {
+            task.abort();
+        }
+        if let Some((_, operators)) = self.operators {
+            operators.await.context("the server for metrics broke off")?;
+        }
         served.context("the server broke off")
     }
 }
@@ -159,6 +224,19 @@ impl App {
 async fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     let bound = TcpListener::bind(address).await.and_then(TcpListener::into_std);
     bound.with_context(|| format!("failed to listen on {address}"))
+}
+
+/// `/metrics`, `/livez` and `/readyz` on an address of their own.
+async fn serve_operators(
+    wanted: SocketAddr,
+    api: Api,
+    limits: Limits,
+    ended: watch::Receiver<bool>,
+) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
+    let listener =
+        TcpListener::bind(wanted).await.with_context(|| format!("failed to listen on {wanted} for metrics"))?;
+    let address = listener.local_addr()?;
+    Ok((address, tokio::spawn(Server::new(listener, operators_routes(api), limits).run(ended))))
 }
 
 fn leader(store: &Store, cluster: &Cluster, config: &Config, site: &Site) -> Leader {

@@ -31,7 +31,7 @@ pub async fn open(url: &DatabaseUrl, listener: &std::net::TcpListener, limits: L
         };
         tracing::warn!(pause_ms = pause.as_millis(), "waiting for the database: {error:#}");
         if waiting.is_none() {
-            waiting = Some(Waiting::begin(listener, limits)?);
+            waiting = Some(Waiting::begin(listener, limits.clone())?);
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

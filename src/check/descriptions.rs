@@ -58,7 +58,7 @@ impl Case<'_> {
             manifests::empty_documents(origin, &mut findings);
         }
         self.objects(&origins, &mut findings);
-        let plan = match plan::prepare(self.config, &self.site, self.request.clone(), jiff::Timestamp::now()) {
+        let plan = match plan::prepare(&self.site, self.request.clone(), jiff::Timestamp::now()) {
             Ok(plan) => Some(plan),
             Err(StartError::Description(error)) => {
                 findings.add(refusals::finding(&error, &self.folder, &origins));
@@ -77,7 +77,7 @@ impl Case<'_> {
         for _ in 0..MOST_OPTIONS {
             let id = ObjectId::new(&self.request.server_name, &self.request.start_id);
             let env_names: Vec<String> = self.request.env.keys().cloned().collect();
-            let error = match description::render(&self.request.description(self.config, &self.site, &id, &env_names)) {
+            let error = match description::render(&self.request.description(&self.site, &id, &env_names)) {
                 Err(DescriptionError::Template(error)) => error,
                 other => return other,
             };

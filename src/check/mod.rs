@@ -26,6 +26,7 @@ mod skeletons;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use self::codes::Code;
 use self::configuration::ConfigFile;
@@ -167,6 +168,7 @@ fn every_description(
         checked.findings.add(file.finding(Code::EnvironmentKey, error.to_string(), &pointer));
         BTreeMap::new()
     });
+    let shared = Arc::new(config.clone());
     let mut folders = BTreeSet::new();
     let mut usages = Vec::new();
     for (credential, service, folder) in installation.descriptions(config) {
@@ -175,7 +177,7 @@ fn every_description(
         }
         for stage in &installation.stages {
             let user_options = sample::user_options(service, options.user_options.as_ref());
-            let request = sample::request(credential, service, &names, user_options, env.clone());
+            let request = sample::request(shared.clone(), credential, service, &names, user_options, env.clone());
             let site = Site { stage: stage.clone(), ..checked.site.clone() };
             let case = Case { config, site, request, folder: folder.clone() };
             let audience = case.audience();

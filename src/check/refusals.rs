@@ -43,6 +43,7 @@ fn select(error: &SelectError, folder: &Path) -> Finding {
         }
         SelectError::LeadsOut(name) => at(Code::LinkLeadsOut, name),
         SelectError::Special(name) | SelectError::NotUtf8(name) => at(Code::FileUnreadable, name),
+        SelectError::Changing => at(Code::FileUnreadable, ""),
         SelectError::TooLarge { .. } | SelectError::TooMany | SelectError::TooDeep => at(Code::DescriptionTooLarge, ""),
     }
 }

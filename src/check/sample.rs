@@ -2,8 +2,10 @@
 //! really send: an id as long as ids become that begins with a digit, and a user id of some digits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::config::Config;
+use crate::description::Chosen;
 use crate::description::environment::{EnvironmentError, secret_data};
 use crate::domain::{Credential, Json, NameError, ObjectId, ServerName, ServiceName, StartId};
 use crate::services::StartRequest;
@@ -71,6 +73,7 @@ pub fn environment(config: &Config, names: &Names) -> Result<BTreeMap<String, St
 
 /// A start of `service` with the environment `env`.
 pub fn request(
+    config: Arc<Config>,
     credential: &Credential,
     service: &ServiceName,
     names: &Names,
@@ -86,6 +89,7 @@ pub fn request(
         user_options,
         env,
         certs: None,
+        chosen: Chosen::from_disk(config),
     }
 }
 

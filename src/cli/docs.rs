@@ -1,4 +1,4 @@
-//! `k8smgr docs`: writes the reference of config.json, its JSON schema and the reference of `k8smgr check`.
+//! `k8smgr docs`: writes what is generated of the documentation.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use crate::check::documentation;
 use crate::config::reference;
+use crate::metrics;
 
 /// Writes the generated documents into `directory`.
 pub fn run(directory: &Path) -> anyhow::Result<()> {
@@ -21,6 +22,7 @@ fn documents() -> Vec<(&'static str, String)> {
         ("configuration.md", reference::markdown()),
         ("config.schema.json", reference::json_schema()),
         ("check.md", documentation::markdown()),
+        ("metrics.md", metrics::reference::markdown()),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -66,7 +67,7 @@ pub async fn run(arguments: RenderArguments) -> ExitCode {
 
 async fn try_run(arguments: RenderArguments) -> anyhow::Result<bool> {
     let environment = Environment::read()?;
-    let config = load_config(arguments.config.as_deref(), &environment)?;
+    let config = Arc::new(load_config(arguments.config.as_deref(), &environment)?);
     let site = Site {
         stage: arguments.stage.as_ref().map(|it| it.to_lowercase()).or_else(|| environment.stage.clone()),
         deployment_name: environment.deployment_name.clone(),
@@ -82,24 +83,23 @@ async fn try_run(arguments: RenderArguments) -> anyhow::Result<bool> {
     let names = Names::new(server_name, &arguments.start_id).context("--name, --start-id")?;
     let options = sample::user_options(&service, arguments.user_options.as_ref());
     let env = sample::environment(&config, &names)?;
-    let mut request = sample::request(&credential, &service, &names, options, env);
+    let mut request = sample::request(config, &credential, &service, &names, options, env);
     request.jhub_user_id = arguments.user_id;
-    let objects: Vec<Value> = planned(config, &site, request).await?.iter().map(|it| printable(it, &site)).collect();
+    let objects: Vec<Value> = planned(&site, request).await?.iter().map(|it| printable(it, &site)).collect();
     print!("{}", to_yaml(&objects));
     Ok(true)
 }
 
-async fn planned(config: Config, site: &Site, request: StartRequest) -> anyhow::Result<Vec<Planned>> {
+async fn planned(site: &Site, request: StartRequest) -> anyhow::Result<Vec<Planned>> {
     let site = site.clone();
-    let plan =
-        tokio::task::spawn_blocking(move || plan::prepare(&config, &site, request, jiff::Timestamp::now())).await??;
+    let plan = tokio::task::spawn_blocking(move || plan::prepare(&site, request, jiff::Timestamp::now())).await??;
     Ok(in_order(plan.objects))
 }
 
 /// Renders with what the running service was started with, and compares object by object.
 async fn diff(
     arguments: &RenderArguments,
-    config: Config,
+    config: Arc<Config>,
     site: Site,
     credential: Credential,
     service: ServiceName,
@@ -111,9 +111,9 @@ async fn diff(
     eprintln!("comparing with server {} (start {})", names.server_name, names.start_id);
     let env = secret_data(&config, &running.env, &[], &names.server_name, &names.id)?;
     let given = arguments.user_options.as_ref().or(running.user_options.as_ref());
-    let mut request = sample::request(&credential, &service, names, sample::user_options(&service, given), env);
+    let mut request = sample::request(config, &credential, &service, names, sample::user_options(&service, given), env);
     (request.jhub_user_id, request.certs) = (running.user_id, running.certs.clone());
-    let mut objects = planned(config, &site, request).await?;
+    let mut objects = planned(&site, request).await?;
 
     let mut text = String::new();
     for object in &mut objects {

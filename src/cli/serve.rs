@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::local_cluster;
-use super::settings::{database_url, load_config};
+use super::settings::{config_path, database_url, load_config};
 use super::signals::Signals;
 use crate::app::{App, Settings};
 use crate::config::{Environment, SecretUrl};
@@ -37,6 +37,7 @@ pub struct ServeArguments {
 pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let environment = Environment::read()?;
+    let config_file = config_path(arguments.config.as_deref(), &environment);
     let config = load_config(arguments.config.as_deref(), &environment)?;
     let database_url = database_url(arguments.database_url, &environment, &config)?;
     let listen = arguments.listen.unwrap_or(config.listen);
@@ -46,7 +47,8 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     };
     let kubeconfig = cluster.as_ref().map(|cluster| cluster.kubeconfig());
 
-    let settings = Settings { config, environment, database_url, listen, kubeconfig, clock: Clock::default() };
+    let clock = Clock::default();
+    let settings = Settings { config, config_file, environment, database_url, listen, kubeconfig, clock };
     // It may wait for its database for long.
     let app = tokio::select! {
         app = App::start(settings) => app?,

@@ -8,6 +8,7 @@ use anyhow::Context;
 
 use crate::cluster::{self, Cluster, ConnectError};
 use crate::config::{Config, Environment, SecretUrl, SharedConfig};
+use crate::description::SharedCatalogue;
 use crate::domain::Clock;
 use crate::services::{Services, Site};
 use crate::store::{DatabaseUrl, Store};
@@ -70,10 +71,12 @@ impl Tools {
             namespace: self.environment.deployment_namespace.clone(),
             installation: self.installation.clone(),
         };
+        let config = SharedConfig::new(self.config.clone());
         Services::new(
             self.store.clone(),
             self.cluster.clone(),
-            SharedConfig::new(self.config.clone()),
+            config.clone(),
+            SharedCatalogue::new(config.current()),
             site,
             Clock::default(),
         )

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use super::requests::CountRequests;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -35,5 +38,6 @@ pub async fn connect(kubeconfig: Option<&str>) -> Result<Client, ConnectError> {
     config.read_timeout = Some(Duration::from_secs(23));
     // Retries are ours: they know each call's deadline.
     config.default_retry = false;
-    Client::try_from(config).map_err(ConnectError::Client)
+    let client = ClientBuilder::try_from(config).map_err(ConnectError::Client)?;
+    Ok(client.with_layer(&CountRequests).build())
 }

@@ -13,6 +13,7 @@ mod labelled;
 mod lease;
 mod metadata;
 mod objects;
+mod requests;
 mod resources;
 pub mod watch;
 

@@ -23,6 +23,18 @@ pub enum ConfigError {
     Range { file: String, path: &'static str, reason: &'static str },
 }
 
+impl ConfigError {
+    /// Where it is, without any value of the file and without its path: anybody may read this.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Read { .. } => "it cannot be read".to_owned(),
+            Self::Syntax { line, column, .. } => format!("line {line} column {column} is not JSON"),
+            Self::Value { path, line, .. } => format!("line {line}: `{path}` is wrong"),
+            Self::Range { path, reason, .. } => format!("`{path}` {reason}"),
+        }
+    }
+}
+
 impl Config {
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let file = path.display().to_string();

@@ -3,12 +3,14 @@
 //! Pure data once loaded. The doc comment of a field is its entry in `docs/configuration.md` and in the JSON schema:
 //! what it does, its unit, and (last) whether a reload applies it. Nothing here logs or watches.
 
+mod changes;
 pub mod environment;
 mod http;
 mod keywords;
 mod leader_election;
 mod load;
 mod logs;
+mod metrics;
 mod name_pattern;
 mod ordered_values;
 mod secret_url;
@@ -35,6 +37,7 @@ pub use keywords::{Keywords, Replace};
 pub use leader_election::{ElectionMethod, LeaderElection};
 pub use load::{ConfigError, Loaded};
 pub use logs::Logs;
+pub use metrics::Metrics;
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;
 pub use secret_url::SecretUrl;
@@ -73,6 +76,8 @@ pub struct Config {
     /// How several K8s Managers on one PostgreSQL database agree on the one that does the background work. One on
     /// SQLite is alone.
     pub leader_election: LeaderElection,
+    /// The page `/metrics` for Prometheus.
+    pub metrics: Metrics,
     /// Address and port to listen on; `--listen` comes first. In a pod that is `0.0.0.0:8080`. Restart.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
@@ -96,6 +101,7 @@ impl Default for Config {
             http: Http::default(),
             logs: Logs::default(),
             leader_election: LeaderElection::default(),
+            metrics: Metrics::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             database_url: None,
         }

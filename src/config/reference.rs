@@ -132,6 +132,17 @@ fn type_of(property: &Value) -> String {
     }
 }
 
+/// The keys of which the reference says that a change applies then.
+#[cfg(test)]
+pub(super) fn keys_that_change_at(when: &str) -> Vec<String> {
+    let mut table = Vec::new();
+    for (name, property) in inlined_schema()["properties"].as_object().into_iter().flatten() {
+        rows(name, property, &mut table);
+    }
+    let wanted = table.into_iter().filter(|[.., applies]| applies == when);
+    wanted.map(|[path, ..]| path.trim_matches('`').to_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,11 @@ impl SharedConfig {
         Self(Arc::new(RwLock::new(Arc::new(config))))
     }
 
+    /// From now on this one is in force.
+    pub fn replace(&self, config: Arc<Config>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
     pub fn current(&self) -> Arc<Config> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One hub to be told that K8s Manager has started.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Tunnel {
     /// Name of this K8s Manager as the hub knows it. Restart.
@@ -26,7 +26,7 @@ pub struct Tunnel {
 }
 
 /// What differs by STAGE.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct TunnelStage {
     /// Instead of the tunnel's `restart_url`. Restart.

@@ -1,9 +1,12 @@
 //! A service description on disk, made into manifests: `select -> input -> render -> manifests`.
 //!
-//! Synchronous and without a client; the only thing it touches is the folder of the description. No error's text
-//! holds a path of this machine.
+//! Synchronous and without a client; the only thing it touches is the folder of the descriptions. A start takes its
+//! description from the `catalogue` in memory, with the configuration that belongs to it. No error's text holds a path
+//! of this machine.
 
+mod catalogue;
 pub mod environment;
+mod find;
 mod handlebars;
 mod input;
 pub mod manifest;
@@ -13,8 +16,10 @@ mod quotes;
 pub mod rebuild_data;
 mod render;
 pub mod rendered;
+mod sample;
 mod select;
 mod size;
+mod snapshot;
 pub mod template_guard;
 pub mod workload;
 mod yaml;
@@ -26,6 +31,7 @@ mod fixture_tests;
 use crate::config::Config;
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 
+pub use catalogue::{Broken, Catalogue, Chosen, Place, SharedCatalogue};
 pub use handlebars::TemplateError;
 pub use input::InputError;
 pub use manifest::{Manifest, ManifestError};
@@ -124,15 +130,35 @@ pub struct Rendered {
     pub files: Vec<DescriptionFile>,
 }
 
-/// Selects, packs and renders the description of a service.
+/// Selects, packs and renders the description of a service as it is on the disk.
 pub fn render(request: &DescriptionRequest<'_>) -> Result<Rendered, DescriptionError> {
     let services = &request.config.services;
     let selection = select::select(services, request.stage, request.credential, request.service)?;
-    let mut files = selection.files;
+    let pack = || Ok(input::pack(selection.input, request.stage, request.credential.as_str())?);
+    render_files(request, selection.files, pack)
+}
+
+/// The same, and reads what came out.
+fn prepare(request: &DescriptionRequest<'_>) -> Result<Prepared, DescriptionError> {
+    read(request, render(request)?)
+}
+
+/// The same from what was read before.
+fn prepare_from(snapshot: &snapshot::Snapshot, request: &DescriptionRequest<'_>) -> Result<Prepared, DescriptionError> {
+    let (files, input) = snapshot.select(&request.config.services, request.stage, request.credential)?;
+    read(request, render_files(request, files, || Ok(input))?)
+}
+
+fn render_files(
+    request: &DescriptionRequest<'_>,
+    mut files: Vec<DescriptionFile>,
+    input: impl FnOnce() -> Result<String, DescriptionError>,
+) -> Result<Rendered, DescriptionError> {
+    let services = &request.config.services;
     let service = take(&mut files, services.yaml_filename.as_str())?.ok_or(DescriptionError::NotFound)?;
     let update = take(&mut files, services.yaml_filename_update.as_str())?;
-    let has_input = selection.input.is_some();
-    let input = input::pack(selection.input, request.stage, request.credential.as_str())?;
+    let input = input()?;
+    let has_input = !input.is_empty();
 
     let renderer = Renderer { replacements: render::Replacements::new(request, input.clone()), request, input };
     let service = renderer.render(service)?;
@@ -140,10 +166,9 @@ pub fn render(request: &DescriptionRequest<'_>) -> Result<Rendered, DescriptionE
     Ok(Rendered { service, update, has_input, files })
 }
 
-/// Selects, packs, renders and reads the description of a service.
-pub fn prepare(request: &DescriptionRequest<'_>) -> Result<Prepared, DescriptionError> {
+fn read(request: &DescriptionRequest<'_>, rendered: Rendered) -> Result<Prepared, DescriptionError> {
     let services = &request.config.services;
-    let Rendered { service, update, files, .. } = render(request)?;
+    let Rendered { service, update, files, .. } = rendered;
     let mut manifests = manifest::parse(&service.text, &service.name)?;
     workload::mark(
         &mut manifests,

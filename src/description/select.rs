@@ -1,7 +1,7 @@
 //! Which files of a description count for a stage and a credential, read into memory.
 //!
-//! Symbolic links are followed as long as they stay within the descriptions of the credential. Nothing is kept from
-//! one request to the next.
+//! Symbolic links are followed as long as they stay within the descriptions of the credential. What is read was all
+//! there at the same time: it is looked at again afterwards, and read again when something changed meanwhile.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -35,6 +35,8 @@ pub enum SelectError {
     TooMany,
     #[error("the folders of the service description are nested more than {DEEPEST} deep")]
     TooDeep,
+    #[error("the service description is being changed; try again")]
+    Changing,
 }
 
 /// A file or folder by its name.
@@ -76,7 +78,137 @@ pub fn select(
     credential: &Credential,
     service: &ServiceName,
 ) -> Result<Selection, SelectError> {
-    let folder = services.credential_mapping.get(credential.as_str()).map_or(credential.as_str(), |it| it.as_str());
+    let prefixes = skipped_prefixes(services, stage, credential.as_str());
+    let folder = folder_of(services, credential);
+    let (entries, _) = read(services, folder, service, &prefixes, services.max_description_bytes)?;
+    Ok(Selection::of(entries))
+}
+
+/// The folder of a credential's descriptions.
+pub fn folder_of<'a>(services: &'a Services, credential: &'a Credential) -> &'a str {
+    services.credential_mapping.get(credential.as_str()).map_or(credential.as_str(), |it| it.as_str())
+}
+
+/// The same from what was read before without regard to stage and credential.
+pub fn select_from(
+    entries: &[Entry],
+    services: &Services,
+    stage: Option<&str>,
+    credential: &Credential,
+) -> Result<Selection, SelectError> {
+    let prefixes = skipped_prefixes(services, stage, credential.as_str());
+    let mut bytes_left = services.max_description_bytes;
+    let kept = without_skipped(entries, &prefixes, &mut bytes_left);
+    kept.map(Selection::of).ok_or(SelectError::TooLarge { limit: services.max_description_bytes })
+}
+
+pub fn bytes_of(entries: &[Entry]) -> u64 {
+    let bytes = |it: &Entry| match &it.content {
+        Content::File(bytes) => bytes.len() as u64,
+        Content::Folder(entries) => bytes_of(entries),
+    };
+    entries.iter().map(bytes).sum()
+}
+
+/// `None` when it is too large.
+fn without_skipped(entries: &[Entry], prefixes: &[String], bytes_left: &mut u64) -> Option<Vec<Entry>> {
+    let counts = |it: &&Entry| !prefixes.iter().any(|prefix| it.name.starts_with(prefix.as_str()));
+    let kept = entries.iter().filter(counts).map(|entry| {
+        let content = match &entry.content {
+            Content::File(bytes) => {
+                *bytes_left = bytes_left.checked_sub(bytes.len() as u64)?;
+                Content::File(bytes.clone())
+            }
+            Content::Folder(entries) => Content::Folder(without_skipped(entries, prefixes, bytes_left)?),
+        };
+        Some(Entry { name: entry.name.clone(), mode: entry.mode, content })
+    });
+    kept.collect()
+}
+
+impl Selection {
+    fn of(entries: Vec<Entry>) -> Self {
+        let mut selection = Self { files: Vec::new(), input: None };
+        for Entry { name, mode, content } in entries {
+            match content {
+                Content::File(bytes) => selection.files.push(DescriptionFile { name, mode, bytes }),
+                folder @ Content::Folder(_) => selection.input = Some(Entry { name, mode, content: folder }),
+            }
+        }
+        selection
+    }
+}
+
+/// How often a description that changes while it is read is read again.
+const ATTEMPTS: usize = 10;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Reads a description: all of it as it was at one moment, and what tells whether it has changed since.
+pub fn read(
+    services: &Services,
+    folder: &str,
+    service: &ServiceName,
+    skipped_prefixes: &[String],
+    most_bytes: u64,
+) -> Result<(Vec<Entry>, Vec<Stamp>), SelectError> {
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        let found = look(services, folder, service, skipped_prefixes, Some(most_bytes));
+        match (found, look(services, folder, service, skipped_prefixes, None)) {
+            (Ok((entries, before)), Ok((_, after))) if before == after => return Ok((entries, before)),
+            // What is wrong twice is wrong, and not just being replaced.
+            (Err(_), Err(error)) => return Err(error),
+            (Err(error @ SelectError::TooLarge { .. }), _) => return Err(error),
+            _ => {}
+        }
+    }
+    Err(SelectError::Changing)
+}
+
+/// What tells whether a description has changed. Reads no contents.
+pub fn stamps(services: &Services, folder: &str, service: &ServiceName) -> Result<Vec<Stamp>, SelectError> {
+    look(services, folder, service, &[], None).map(|(_, stamps)| stamps)
+}
+
+/// What an entry was like: whoever replaces or changes a file leaves another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    shown: String,
+    /// After links.
+    path: PathBuf,
+    mode: u32,
+    /// Device, inode, size, and the times of the last change of content and of anything, in nanoseconds; of files.
+    file: Option<(u64, u64, u64, i128, i128)>,
+}
+
+impl Stamp {
+    fn new(shown: &str, path: &Path, metadata: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let file = metadata.is_file().then(|| {
+            let modified = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
+            let changed = nanoseconds(metadata.ctime(), metadata.ctime_nsec());
+            (metadata.dev(), metadata.ino(), metadata.size(), modified, changed)
+        });
+        Self { shown: shown.to_owned(), path: path.to_owned(), mode: metadata.mode(), file }
+    }
+
+    /// When it was changed last, in nanoseconds since 1970.
+    pub fn changed(&self) -> i128 {
+        self.file.map_or(0, |(.., modified, changed)| modified.max(changed))
+    }
+}
+
+/// Looks through a description; contents are read where `most_bytes` says how much.
+fn look(
+    services: &Services,
+    folder: &str,
+    service: &ServiceName,
+    skipped_prefixes: &[String],
+    most_bytes: Option<u64>,
+) -> Result<(Vec<Entry>, Vec<Stamp>), SelectError> {
     let existing = |path: PathBuf| {
         path.canonicalize().map_err(|source| match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SelectError::NotFound,
@@ -94,11 +226,12 @@ pub fn select(
     let mut reader = Reader {
         root,
         services,
-        skipped_prefixes: skipped_prefixes(services, stage, credential.as_str()),
-        bytes_left: services.max_description_bytes,
+        skipped_prefixes,
+        bytes_left: most_bytes,
         entries_left: MOST_ENTRIES,
+        stamps: Vec::new(),
     };
-    let mut selection = Selection { files: Vec::new(), input: None };
+    let mut entries = Vec::new();
     for (name, path) in reader.list(&description, "")? {
         let is_input = name == services.input_dir.as_str();
         let metadata = fs::metadata(&path).map_err(|source| SelectError::Read { name: name.clone(), source })?;
@@ -106,13 +239,9 @@ pub fn select(
         if metadata.is_dir() && !is_input {
             continue;
         }
-        let Entry { name, mode, content } = reader.read(name.clone(), &path, &name, 0)?;
-        match content {
-            Content::File(bytes) => selection.files.push(DescriptionFile { name, mode, bytes }),
-            folder @ Content::Folder(_) => selection.input = Some(Entry { name, mode, content: folder }),
-        }
+        entries.push(reader.read(name.clone(), &path, &name, 0)?);
     }
-    Ok(selection)
+    Ok((entries, reader.stamps))
 }
 
 /// With a stage `<other stage>_` and `<stage>_<other credential>_`, and always `<other credential>_`.
@@ -129,9 +258,11 @@ fn skipped_prefixes(services: &Services, stage: Option<&str>, credential: &str) 
 struct Reader<'a> {
     root: PathBuf,
     services: &'a Services,
-    skipped_prefixes: Vec<String>,
-    bytes_left: u64,
+    skipped_prefixes: &'a [String],
+    /// `None`: contents are not read.
+    bytes_left: Option<u64>,
     entries_left: usize,
+    stamps: Vec<Stamp>,
 }
 
 impl Reader<'_> {
@@ -175,6 +306,7 @@ impl Reader<'_> {
         }
         let failed = |source| SelectError::Read { name: shown.to_owned(), source };
         let metadata = fs::symlink_metadata(path).map_err(failed)?;
+        self.stamps.push(Stamp::new(shown, path, &metadata));
         let content = if metadata.is_dir() {
             let mut entries = Vec::new();
             for (name, path) in self.list(path, shown)? {
@@ -185,9 +317,11 @@ impl Reader<'_> {
         } else if metadata.is_file() {
             let too_large = SelectError::TooLarge { limit: self.services.max_description_bytes };
             let mut bytes = Vec::new();
-            let file = File::open(path).map_err(failed)?;
-            file.take(self.bytes_left + 1).read_to_end(&mut bytes).map_err(failed)?;
-            self.bytes_left = self.bytes_left.checked_sub(bytes.len() as u64).ok_or(too_large)?;
+            if let Some(left) = self.bytes_left {
+                let file = File::open(path).map_err(failed)?;
+                file.take(left + 1).read_to_end(&mut bytes).map_err(failed)?;
+                self.bytes_left = Some(left.checked_sub(bytes.len() as u64).ok_or(too_large)?);
+            }
             Content::File(bytes)
         } else {
             return Err(SelectError::Special(shown.to_owned()));

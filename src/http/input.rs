@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{ApiError, Call};
 use crate::config::Config;
+use crate::description::Chosen;
 use crate::description::environment::{certs_data, secret_data};
 use crate::domain::{Credential, Json, NameError, ObjectId, ServerName, ServiceName, StartId};
 use crate::services::StartRequest;
@@ -19,6 +20,7 @@ pub async fn start_request(
     credential: &Credential,
     call: &mut Call,
     config: &Config,
+    choose: impl FnOnce(&Credential, &ServiceName) -> Chosen,
 ) -> Result<StartRequest, ApiError> {
     let body = read_object(call, usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX)).await?;
     require(&body, &["env", "env.JUPYTERHUB_STATUS_URL", "env.JUPYTERHUB_API_TOKEN", "env.JUPYTERHUB_USER_ID"])?;
@@ -50,13 +52,14 @@ pub async fn start_request(
         return Err(ApiError::WrongFields(wrong));
     };
     let id = ObjectId::new(&server_name, &start_id);
-    let env = secret_data(config, &env, &headers(call), &server_name, &id)
+    let chosen = choose(credential, &service);
+    let env = secret_data(&chosen.config, &env, &headers(call), &server_name, &id)
         .map_err(|error| ApiError::WrongFields(vec![("env", error.to_string())]))?;
     if !matches!(body.get("auth_state"), None | Some(Json::Object(_) | Json::Null)) {
         return Err(ApiError::WrongFields(vec![("auth_state", "Must be an object.".to_owned())]));
     }
     let credential = credential.clone();
-    Ok(StartRequest { credential, server_name, start_id, service, jhub_user_id, user_options, env, certs })
+    Ok(StartRequest { credential, server_name, start_id, service, jhub_user_id, user_options, env, certs, chosen })
 }
 
 /// Reads a JSON object. No body counts as an empty one, whatever its type is said to be.

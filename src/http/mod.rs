@@ -4,11 +4,13 @@
 
 mod admission;
 mod call;
+mod counting;
 mod error;
 mod health;
 mod input;
 mod log_handlers;
 mod log_test;
+mod metrics;
 mod reply;
 mod roots;
 mod server;
@@ -30,6 +32,8 @@ use self::error::ApiError;
 use self::reply::Reply;
 use crate::auth::Authenticator;
 use crate::domain::group::Group;
+use crate::health::Conditions;
+use crate::metrics_page::MetricsPage;
 use crate::services::Services;
 use crate::stored_log_handlers::StoredLogHandlers;
 
@@ -40,6 +44,8 @@ pub struct Api {
     pub authenticator: Arc<Authenticator>,
     pub log_handlers: Arc<StoredLogHandlers>,
     pub config: crate::config::SharedConfig,
+    pub health: Arc<Conditions>,
+    pub metrics_page: Arc<MetricsPage>,
 }
 
 const SERVICES: Area = Area { group: Group::Webservice, allow: "GET, POST, HEAD, OPTIONS" };
@@ -60,6 +66,8 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
     let with = { let api = api.clone(); move || { let api = api.clone(); warp::any().map(move || api.clone()) } };
 
     let open = path!("api" / "health").and(call()).map(health::health)
+        .or(probes(&api)).unify()
+        .or(path!("metrics").and(with()).and(call()).then(metrics::beside_the_api)).unify()
         .or(path!("api").and(call()).map(roots::api)).unify()
         .or(path!("api" / "logs").and(call()).map(roots::logs)).unify();
     let services = path!("api" / "services").and(with()).and(call()).then(services::collection)
@@ -73,4 +81,22 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
         .or(path!("api" / "logs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOGS))).unify();
     let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
     open.or(services).unify().or(logs).unify().or(later).unify().or(unknown).unify().boxed()
+}
+
+/// What is served on `metrics.listen`.
+pub fn operators_routes(api: Api) -> BoxedFilter<(Reply,)> {
+    let probes = probes(&api);
+    let with = move || api.clone();
+    let page = path!("metrics").map(with).and(call()).then(metrics::metrics);
+    let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
+    probes.or(page).unify().or(unknown).unify().boxed()
+}
+
+/// `/livez` and `/readyz`.
+fn probes(api: &Api) -> BoxedFilter<(Reply,)> {
+    let query = || warp::query::raw().or(warp::any().map(String::new)).unify();
+    let api = api.clone();
+    let live = path!("livez").and(query()).and(call()).map(health::livez);
+    let ready = path!("readyz").and(query()).and(warp::any().map(move || api.clone())).and(call()).then(health::readyz);
+    live.or(ready).unify().boxed()
 }

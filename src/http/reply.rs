@@ -25,6 +25,11 @@ impl Reply {
         Self::new(status, Some("application/json"), body.into())
     }
 
+    /// A page for people or programs that is no JSON.
+    pub fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::new(status, Some(content_type), body.into())
+    }
+
     pub fn no_content() -> Self {
         Self::new(StatusCode::NO_CONTENT, None, Bytes::new())
     }

@@ -15,7 +15,9 @@ use tracing::Instrument;
 use warp::filters::BoxedFilter;
 
 use super::call::Peer;
+use super::counting::Counted;
 use super::{ApiError, Reply};
+use crate::config::SharedConfig;
 
 /// How long open requests may go on once no new ones are taken. Work was waited for before.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -26,10 +28,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// No name is longer.
 const LONGEST_LOGGED_NAME: usize = 256;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Limits {
     pub max_header_bytes: usize,
-    pub request_timeout: Duration,
+    /// Says how long a request may take; a reload changes it.
+    pub config: SharedConfig,
+}
+
+impl Limits {
+    fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.config.current().http.request_timeout_seconds)
+    }
 }
 
 /// A bound listener.
@@ -51,7 +60,7 @@ impl Server {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        connections.spawn(serve(stream, peer, self.routes.clone(), self.limits, end.clone()));
+                        connections.spawn(serve(stream, peer, self.routes.clone(), self.limits.clone(), end.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "failed to accept a connection");
@@ -79,9 +88,10 @@ async fn serve(
 ) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: Request<Incoming>| answer(request, peer, routes.clone(), limits));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(limits.max_header_bytes);
+    let service =
+        service_fn(move |request: Request<Incoming>| answer(request, peer, routes.clone(), limits.request_timeout()));
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -100,18 +110,20 @@ async fn answer(
     mut request: Request<Incoming>,
     peer: SocketAddr,
     routes: BoxedFilter<(Reply,)>,
-    limits: Limits,
+    request_timeout: Duration,
 ) -> Result<warp::reply::Response, std::convert::Infallible> {
+    let counted = Counted::begin(request.method(), request.uri().path());
     request.extensions_mut().insert(Peer(peer));
     let head_only = request.method() == http::Method::HEAD;
     let span = request_span(&request);
     let mut service = warp::service(routes);
-    let answered = tokio::time::timeout(limits.request_timeout, service.call(request).instrument(span)).await;
+    let answered = tokio::time::timeout(request_timeout, service.call(request).instrument(span)).await;
     let response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_) => warp::Reply::into_response(Reply::error(&ApiError::TooSlow, None)),
     };
+    counted.end(response.status());
     Ok(if head_only { without_body(response) } else { response })
 }
 

@@ -1,11 +1,14 @@
 //! `/api/services/` and `/api/services/<name>/`.
 
+use std::sync::OnceLock;
+
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::error::START_MESSAGE;
 use super::{Api, ApiError, Call, Reply, SERVICE, SERVICES, input, view};
-use crate::domain::{Credential, ServerName, service_json};
+use crate::domain::{Credential, ServerName, ServiceName, service_json};
+use crate::services::{PollError, Polled};
 
 pub async fn collection(api: Api, mut call: Call) -> Reply {
     let reply = async {
@@ -37,7 +40,8 @@ pub async fn item(name: String, api: Api, call: Call) -> Reply {
 
 async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Reply, ApiError> {
     let config = api.config.current();
-    let request = input::start_request(credential, call, &config).await?;
+    let choose = |credential: &Credential, service: &ServiceName| api.services.choose(credential, service);
+    let request = input::start_request(credential, call, &config, choose).await?;
     let record = api.services.start(request).await.map_err(|error| {
         ApiError::start_failed(&error, config.error_message(START_MESSAGE, "Could not start service"))
     })?;
@@ -56,8 +60,9 @@ async fn list(api: &Api, credential: &Credential) -> Result<Reply, ApiError> {
 }
 
 async fn poll(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
-    let polled = api.services.poll(credential, name).await?;
-    Ok(Reply::json(StatusCode::OK, view::polled(&polled, credential, name)))
+    let polled = api.services.poll(credential, name).await;
+    count_poll(&polled);
+    Ok(Reply::json(StatusCode::OK, view::polled(&polled?, credential, name)))
 }
 
 async fn update(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
@@ -66,8 +71,25 @@ async fn update(api: &Api, credential: &Credential, name: &ServerName) -> Result
 }
 
 async fn stop(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
-    api.services.stop(credential, name).await?;
+    let stopped = api.services.stop(credential, name).await;
+    let outcome = if stopped.is_ok() { "stopped" } else { "not_found" };
+    metrics::counter!("k8smgr_stops_total", "outcome" => outcome).increment(1);
+    stopped?;
     Ok(Reply::no_content())
+}
+
+/// The handles are kept: polls are most of what we do.
+fn count_poll(polled: &Result<Polled, PollError>) {
+    static COUNTERS: OnceLock<[metrics::Counter; 3]> = OnceLock::new();
+    let counters = COUNTERS.get_or_init(|| {
+        ["running", "stopped", "not_found"].map(|it| metrics::counter!("k8smgr_polls_total", "answer" => it))
+    });
+    let answer = match polled {
+        Ok(polled) if polled.is_running() => 0,
+        Ok(_) => 1,
+        Err(PollError::NotFound) => 2,
+    };
+    counters[answer].increment(1);
 }
 
 /// The last segment of a path, percent-decoded. What can be no name names no service.

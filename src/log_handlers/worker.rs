@@ -28,6 +28,7 @@ pub struct HandlerStatus {
 
 #[derive(Default)]
 struct Progress {
+    kind: &'static str,
     failing: Mutex<Option<String>>,
     dropped: AtomicU64,
     stage: Mutex<Stage>,
@@ -80,7 +81,7 @@ impl Worker {
         predecessor: Option<Retired>,
     ) -> std::io::Result<Self> {
         let (queue, records) = sync_channel(capacity(kind));
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress { kind: kind.as_str(), ..Progress::default() });
         let (name, shared) = (format!("log {}", kind.as_str()), progress.clone());
         std::thread::Builder::new().name(name).spawn(move || {
             if let Some(predecessor) = predecessor {
@@ -117,6 +118,7 @@ impl Worker {
 impl Progress {
     fn drop_one(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("k8smgr_log_records_dropped_total", "handler" => self.kind).increment(1);
     }
 
     fn enter(&self, stage: Stage) {

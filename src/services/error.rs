@@ -30,6 +30,24 @@ pub enum StartError {
     BrokeOff(#[from] tokio::task::JoinError),
 }
 
+impl StartError {
+    /// One word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            StartError::Description(_) => "description",
+            StartError::NameTaken { .. } => "name_taken",
+            StartError::Home(_) => "home",
+            StartError::Cluster(_) => "cluster",
+            StartError::Stopped => "stopped",
+            StartError::EarlierStartRemains => "earlier_start_remains",
+            StartError::TooSlow => "too_slow",
+            StartError::Store(_) => "database",
+            StartError::BrokeOff(_) => "broke_off",
+            StartError::Ending => "ending",
+        }
+    }
+}
+
 /// Nothing else fails a poll: a hub takes every failure for the end of the server.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {

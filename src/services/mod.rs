@@ -42,9 +42,9 @@ pub use recover::recover_forever;
 pub use sweep::SweepHalt;
 
 use crate::cluster::Cluster;
-use crate::cluster::watch::WatchHealth;
 use crate::config::SharedConfig;
-use crate::domain::{Clock, Credential, Mark, Moment, ServerName, ServiceRecord};
+use crate::description::{Chosen, SharedCatalogue};
+use crate::domain::{Clock, Credential, Mark, Moment, ServerName, ServiceName, ServiceRecord};
 use crate::store::Store;
 
 /// What an installation is called and where it stands; fixed while the process runs.
@@ -68,6 +68,7 @@ pub struct Services {
     store: Store,
     cluster: Cluster,
     config: SharedConfig,
+    descriptions: SharedCatalogue,
     site: Site,
     turns: turns::Turns<Name>,
     arrivals: arrivals::Arrivals,
@@ -88,11 +89,19 @@ pub struct Services {
 }
 
 impl Services {
-    pub fn new(store: Store, cluster: Cluster, config: SharedConfig, site: Site, clock: Clock) -> Arc<Self> {
+    pub fn new(
+        store: Store,
+        cluster: Cluster,
+        config: SharedConfig,
+        descriptions: SharedCatalogue,
+        site: Site,
+        clock: Clock,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             cluster,
             config,
+            descriptions,
             site,
             turns: turns::Turns::default(),
             arrivals: arrivals::Arrivals::default(),
@@ -115,9 +124,9 @@ impl Services {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the watches on the cluster are doing. For `/readyz`.
-    pub fn cluster_health(&self) -> Vec<WatchHealth> {
-        self.cluster.health()
+    /// What a start of this service is made from, whatever changes afterwards.
+    pub fn choose(&self, credential: &Credential, service: &ServiceName) -> Chosen {
+        self.descriptions.current().choose(credential, service)
     }
 
     fn mark(&self, record: &ServiceRecord) -> Mark {

@@ -3,6 +3,7 @@
 //! `prepare` and `locate` know no `Services`: `check` and `render` plan with the same functions as a start.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -12,7 +13,7 @@ use super::{Services, Site, StartError};
 use crate::cluster::{Cluster, ClusterError, Deadline};
 use crate::config::Config;
 use crate::description::names::{certs_secret_name, secret_name};
-use crate::description::{self, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared, rebuild_data};
+use crate::description::{Chosen, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared, rebuild_data};
 use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
 
 /// A start as a hub asked for it, checked. No `Debug`: it holds tokens.
@@ -28,19 +29,20 @@ pub struct StartRequest {
     pub env: BTreeMap<String, String>,
     /// What the certs Secret holds, where the hub sent certificates.
     pub certs: Option<BTreeMap<String, String>>,
+    /// The description, and the configuration that everything of this start goes by.
+    pub chosen: Chosen,
 }
 
 impl StartRequest {
     /// What a description is rendered with.
     pub fn description<'a>(
         &'a self,
-        config: &'a Config,
         site: &'a Site,
         id: &'a ObjectId,
         env_names: &'a [String],
     ) -> DescriptionRequest<'a> {
         DescriptionRequest {
-            config,
+            config: &self.chosen.config,
             stage: site.stage.as_deref(),
             deployment_name: &site.deployment_name,
             namespace: &site.namespace,
@@ -67,14 +69,14 @@ pub struct Plan {
     /// The owner Secret first.
     pub objects: Vec<Planned>,
     pub files: Vec<DescriptionFile>,
+    pub config: Arc<Config>,
 }
 
 impl Services {
     pub(super) async fn plan(&self, request: StartRequest, deadline: Deadline) -> Result<Plan, StartError> {
-        let config = self.config.current();
         let site = self.site.clone();
         let start_date = self.clock.now();
-        let prepared = tokio::task::spawn_blocking(move || prepare(&config, &site, request, start_date));
+        let prepared = tokio::task::spawn_blocking(move || prepare(&site, request, start_date));
         // A file system that hangs must not hold the name for ever.
         let mut prepared = deadline.bound(prepared).await.ok_or(StartError::TooSlow)???;
         self.locate(&mut prepared.objects, deadline).await?;
@@ -97,15 +99,16 @@ impl Services {
 }
 
 /// Everything that a start would make; namespaces are as the description has them.
-pub fn prepare(config: &Config, site: &Site, request: StartRequest, start_date: Timestamp) -> Result<Plan, StartError> {
+pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Result<Plan, StartError> {
     let id = ObjectId::new(&request.server_name, &request.start_id);
     let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id, start_date);
     let env_names: Vec<String> = request.env.keys().cloned().collect();
-    let prepared = description::prepare(&request.description(config, site, &id, &env_names))?;
+    let prepared = request.chosen.prepare(&request.description(site, &id, &env_names))?;
     let owner = secret(secret_name(&id, &site.deployment_name), &site.namespace, &request.env);
     let certs = request.certs.as_ref();
     let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
-    let files = rendered_files(config, &prepared);
+    let config = request.chosen.config;
+    let files = rendered_files(&config, &prepared);
     let new = NewService {
         credential: request.credential,
         server_name: request.server_name,
@@ -122,7 +125,7 @@ pub fn prepare(config: &Config, site: &Site, request: StartRequest, start_date: 
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
     let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
     let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
-    Ok(Plan { new, objects, files })
+    Ok(Plan { new, objects, files, config })
 }
 
 /// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.

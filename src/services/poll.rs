@@ -49,6 +49,16 @@ pub enum Polled {
     Unknown(Details),
 }
 
+impl Polled {
+    pub fn is_running(&self) -> bool {
+        match self {
+            Polled::Runs(_) | Polled::Unknown(_) => true,
+            Polled::Remembered { running, .. } => *running,
+            Polled::Status(status) => status.running,
+        }
+    }
+}
+
 impl Services {
     /// The newest start of a name. That it was polled lets the older ones go.
     ///
@@ -234,6 +244,7 @@ impl Services {
                 fail_point!(EndAfterLatch);
                 services.ages.seen_for(ended.sequence, ServiceState::Ended, &services.clock);
                 services.known.set_state(ended.sequence, ServiceState::Ended, Some(kept.clone()));
+                metrics::counter!("k8smgr_services_ended_total").increment(1);
                 tracing::info!(
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,
                     reason = kept.error, "service ended by itself"

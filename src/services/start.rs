@@ -1,7 +1,7 @@
 //! Starting a service.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
@@ -9,7 +9,8 @@ use super::arrivals::Arrival;
 use super::plan::{Plan, StartRequest};
 use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
-use crate::domain::{ServiceRecord, ServiceState};
+use crate::config::Config;
+use crate::domain::{Clock, ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
 use crate::store::{Arrived, Inserted};
 
@@ -19,6 +20,30 @@ const START_TIME: Duration = Duration::from_secs(13);
 const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// What may be spent on removing a start that failed before the hub is told. The rest happens in the background.
 const ROLL_BACK_TIME: Duration = Duration::from_secs(2);
+
+/// When a start was asked for.
+#[derive(Clone, Copy)]
+struct Posted {
+    at: Instant,
+    date: jiff::Timestamp,
+}
+
+impl Posted {
+    fn now(clock: &Clock) -> Self {
+        Self { at: Instant::now(), date: clock.now() }
+    }
+
+    fn count(self, started: &Result<ServiceRecord, StartError>) {
+        let (outcome, reason) = match started {
+            Ok(record) if record.start_date < self.date => ("repeated", ""),
+            Ok(_) => ("started", ""),
+            Err(error) => ("failed", error.reason()),
+        };
+        metrics::counter!("k8smgr_starts_total", "outcome" => outcome, "reason" => reason).increment(1);
+        metrics::histogram!("k8smgr_start_duration_seconds", "outcome" => outcome)
+            .record(self.at.elapsed().as_secs_f64());
+    }
+}
 
 enum Claim {
     Ours(Box<Plan>, Box<ServiceRecord>),
@@ -31,12 +56,21 @@ impl Services {
     /// is carried through or rolled back, never left half done.
     pub async fn start(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
         let services = self.clone();
-        let work = async move { services.start_or_roll_back(request).await };
+        let posted = Posted::now(&self.clock);
+        let work = async move {
+            let started = services.start_or_roll_back(request, posted).await;
+            posted.count(&started);
+            started
+        };
         let work = self.drain.spawn_start(work.in_current_span()).ok_or(StartError::Ending)?;
         tokio::time::timeout(ANSWER_TIME, work).await.map_err(|_| StartError::TooSlow)??
     }
 
-    async fn start_or_roll_back(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
+    async fn start_or_roll_back(
+        self: &Arc<Self>,
+        request: StartRequest,
+        posted: Posted,
+    ) -> Result<ServiceRecord, StartError> {
         let deadline = Deadline::after(START_TIME);
         let name = (request.credential.clone(), request.server_name.clone());
         let arrival = self.arrivals.arrive(name.clone());
@@ -54,6 +88,7 @@ impl Services {
             Claim::Ours(plan, record) => (*plan, *record),
         };
         drop(arrival);
+        crate::metrics::started(self.mark(&record).service(), posted.at);
         match self.carry_out(plan, &mut record, deadline).await {
             Ok(()) => {
                 tracing::info!(
@@ -64,6 +99,7 @@ impl Services {
             }
             Err(error) => {
                 fail_point!(StartBeforeRollBack);
+                crate::metrics::gave_up(self.mark(&record).service());
                 self.roll_back(&record, &error).await;
                 Err(error)
             }
@@ -150,7 +186,7 @@ impl Services {
     }
 
     async fn carry_out(&self, plan: Plan, record: &mut ServiceRecord, deadline: Deadline) -> Result<(), StartError> {
-        self.make_home(record, deadline).await?;
+        self.make_home(record, plan.config.clone(), deadline).await?;
         fail_point!(StartAfterHome);
         let mark = self.mark(record);
         let files = plan.files.clone();
@@ -169,8 +205,12 @@ impl Services {
         Ok(())
     }
 
-    async fn make_home(&self, record: &ServiceRecord, deadline: Deadline) -> Result<(), StartError> {
-        let config = self.config.current();
+    async fn make_home(
+        &self,
+        record: &ServiceRecord,
+        config: Arc<Config>,
+        deadline: Deadline,
+    ) -> Result<(), StartError> {
         let (credential, server_name) = name_of(record);
         let (service, user_id) = (record.service.clone(), record.jhub_user_id);
         let making = tokio::task::spawn_blocking(move || {

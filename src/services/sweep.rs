@@ -41,6 +41,13 @@ pub struct SweepHalt {
     pub running: usize,
 }
 
+impl std::fmt::Display for SweepHalt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { services, running } = self;
+        write!(f, "{services} services in the cluster ({running} of them run) have no record; the log says what to do")
+    }
+}
+
 /// What the sweep remembers from one look to the next.
 #[derive(Default)]
 pub struct Sweeping {

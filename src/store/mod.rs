@@ -12,6 +12,7 @@ mod leader_lock;
 mod listen;
 mod log_handlers;
 mod migrations;
+mod observed;
 mod postgres;
 mod postgres_refusal;
 mod postgres_tls;
@@ -42,6 +43,7 @@ pub use error::StoreError;
 pub use found::FoundService;
 pub use leader_lock::LeaderLock;
 pub use log_handlers::LogHandlerRow;
+pub use observed::{PoolStatus, ServiceCount};
 pub use process_lock::ProcessLock;
 pub use reference::{
     ReferenceDatabase, ReferenceError, ReferenceLogHandler, ReferenceService, ReferenceToken, ReferenceUser,

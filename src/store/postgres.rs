@@ -21,7 +21,7 @@ use tokio_postgres::config::SslMode;
 
 use super::postgres_refusal::DialError;
 use super::url::{PostgresUrl, TlsMode};
-use super::{Deadline, StoreError, in_time, migrations, postgres_refusal, postgres_tls};
+use super::{Deadline, PoolStatus, StoreError, in_time, migrations, postgres_refusal, postgres_tls};
 
 const CONNECTIONS: usize = 8;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -67,6 +67,10 @@ impl PostgresPool {
             .build()
             .map(|pool| Self { pool, target })
             .map_err(|error| open(error.into()))
+    }
+
+    pub(super) fn status(&self) -> PoolStatus {
+        PoolStatus::new("postgres", self.pool.status())
     }
 
     pub(super) async fn connection(&self) -> Result<Object<AsyncPgConnection>, StoreError> {

@@ -13,7 +13,7 @@ use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, QueryResult, RunQueryDsl, sql_types};
 
-use super::{Deadline, StoreError, migrations};
+use super::{Deadline, PoolStatus, StoreError, migrations};
 
 const READERS: usize = 4;
 /// How long another process may keep the file locked.
@@ -35,6 +35,10 @@ impl SqlitePools {
             readers: pool(Files { path: path.clone(), query_only: true }, READERS)?,
             writer: pool(Files { path, query_only: false }, 1)?,
         })
+    }
+
+    pub(super) fn status(&self) -> Vec<PoolStatus> {
+        vec![PoolStatus::new("readers", self.readers.status()), PoolStatus::new("writer", self.writer.status())]
     }
 
     /// Runs a statement that changes nothing.

@@ -1,12 +1,14 @@
 //! Copies a skeleton: plain files and folders with their modes, less setuid, setgid and sticky bits.
 //!
 //! Links within the skeleton become what they lead to. Those that lead out, FIFOs, sockets and devices stay behind.
+//! A skeleton that changes while it is copied is copied again, so that no home is half old and half new.
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::stamp::Stamp;
 use crate::config::NamePattern;
 use crate::fail_points::fail_point;
 
@@ -30,8 +32,42 @@ impl CopyError {
     }
 }
 
+/// How often.
+const ATTEMPTS: usize = 5;
+
 /// Copies into a folder that is there and empty. Without a skeleton it stays empty. Gives warnings of what was left out.
 pub(super) fn skeleton(from: &Path, to: &Path, ignored: &[NamePattern]) -> Result<Vec<String>, CopyError> {
+    for _ in 1..ATTEMPTS {
+        let before = Stamp::of(from);
+        let copied = copy(from, to, ignored);
+        let (Ok(before), Ok(after)) = (before, Stamp::of(from)) else { return copied };
+        if before == after {
+            return copied;
+        }
+        empty(to).map_err(|source| CopyError::Io { name: String::new(), path: to.to_owned(), source })?;
+    }
+    let mut warnings = copy(from, to, ignored)?;
+    warnings.push("the skeleton changed all the while it was copied; the home may hold some of the old one".to_owned());
+    Ok(warnings)
+}
+
+fn empty(folder: &Path) -> io::Result<()> {
+    // A copied folder may be read-only by now.
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => {
+                empty(&entry.path())?;
+                fs::remove_dir(entry.path())?;
+            }
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path, ignored: &[NamePattern]) -> Result<Vec<String>, CopyError> {
     let root = match from.canonicalize() {
         Ok(root) => root,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

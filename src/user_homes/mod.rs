@@ -3,6 +3,7 @@
 //! Synchronous. What a user can write to (the homes) is never trusted: no link there is followed.
 
 mod copy;
+mod stamp;
 mod unfinished;
 
 use std::fs::{self, DirBuilder};

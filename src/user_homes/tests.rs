@@ -264,3 +264,37 @@ fn no_error_tells_a_path_of_this_machine() {
     assert_eq!(error.to_string(), "failed to create the folder of all homes");
     assert_eq!(error.path(), site.path("homes"));
 }
+
+#[test]
+fn a_skeleton_that_is_exchanged_while_it_is_copied_gives_a_home_of_one_version() {
+    const FILES: usize = 20;
+    let site = Site::new("");
+    let version = |number: usize| {
+        for file in 0..FILES {
+            let path = site.path(&format!("v{number}/d{file}/f"));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, number.to_string()).unwrap();
+        }
+    };
+    // As git-sync does: a link is exchanged, then the old version removed.
+    fs::remove_dir(site.path("skel/hub")).unwrap();
+    version(0);
+    symlink(site.path("v0"), site.path("skel/hub")).unwrap();
+    for number in 1..=100 {
+        version(number);
+        let ensured = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                symlink(site.path(&format!("v{number}")), site.path("skel/new")).unwrap();
+                fs::rename(site.path("skel/new"), site.path("skel/hub")).unwrap();
+                fs::remove_dir_all(site.path(&format!("v{}", number - 1))).unwrap();
+            });
+            let (credential, service) = (Credential::parse("hub").unwrap(), ServiceName::parse("S").unwrap());
+            ensure(&site.config, &credential, &service, i64::try_from(number).unwrap())
+        });
+        let home = ensured.unwrap();
+        assert_eq!(home.warnings, Vec::<String>::new());
+        let read = |file| fs::read_to_string(home.path.join(format!("d{file}/f"))).unwrap();
+        let versions: std::collections::BTreeSet<_> = (0..FILES).map(read).collect();
+        assert_eq!(versions.len(), 1, "{versions:?}");
+    }
+}

@@ -15,6 +15,7 @@ pub const SCENARIOS: &[(&str, Claims)] = &[
     ("home_and_startup", home_and_startup::CLAIMS),
     ("names", names::CLAIMS),
     ("outage", outage::CLAIMS),
+    ("reloads", reloads::CLAIMS),
     ("routes", routes::CLAIMS),
     ("starts", starts::CLAIMS),
     ("states", states::CLAIMS),
@@ -27,7 +28,6 @@ pub const SCENARIOS: &[(&str, Claims)] = &[
     ),
     ("userjobs are not served yet", &["uj.*", "startup.userjobs", "route.options.userjobs"]),
     ("restart notices are not sent yet", &["startup.first.*", "startup.second.*", "startup.sinkdown.log"]),
-    ("the configuration is not read again yet", &["reload.*", "edge.config.*"]),
 ];
 
 /// The owners of a record: those with the strongest claim.

@@ -15,6 +15,7 @@ mod edges;
 mod home_and_startup;
 mod names;
 mod outage;
+mod reloads;
 mod routes;
 mod starts;
 mod states;

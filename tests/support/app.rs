@@ -164,6 +164,7 @@ impl TestApp {
             environment: Environment::from_variables(&self.environment, None).unwrap(),
             database_url: self.database_url(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            config_file: Some(self.path("config.json")),
             kubeconfig: Some(self.cluster.kubeconfig.clone()),
             clock: self.clock.clone(),
         }

@@ -58,6 +58,8 @@ pub type IsThere = Arc<dyn Fn(Missing) -> BoxFuture<'static, Result<bool, Cluste
 /// What a watch is on and what it feeds.
 pub struct Follower<T> {
     pub watched: Watched,
+    /// Of the requests that the watch makes.
+    pub path: String,
     pub index: Shared<T>,
     pub health: Arc<Health>,
     pub is_there: IsThere,
@@ -71,7 +73,7 @@ impl<T: Clone + Send + Sync + 'static> Follower<T> {
         K: ResourceExt,
         S: Stream<Item = Result<Event<K>, Error>> + Send,
     {
-        self.health.begins(&self.watched);
+        self.health.begins(&self.watched, &self.path);
         loop {
             let mut stream = pin!(watch().backoff(Pause::default()));
             self.follow_until_wrong(stream.as_mut(), &observe).await;

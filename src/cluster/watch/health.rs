@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::Watched;
+use crate::cluster::requests::watch_was_taken_up;
 use crate::domain::{Clock, Moment};
 
 /// One watch as it is now.
@@ -30,8 +31,25 @@ pub struct WatchFailure {
 
 #[derive(Default)]
 struct State {
+    /// Of the requests that the watch makes.
+    path: String,
     is_synced: bool,
-    failure: Option<(Moment, String)>,
+    failure: Option<Failure>,
+}
+
+#[derive(Clone)]
+struct Failure {
+    since: Moment,
+    last: Instant,
+    reason: String,
+}
+
+impl State {
+    /// A watch that was taken up again and has seen nothing yet works.
+    fn failure(&self) -> Option<&Failure> {
+        let taken_up = watch_was_taken_up(&self.path);
+        self.failure.as_ref().filter(|it| taken_up.is_none_or(|taken_up| taken_up < it.last))
+    }
 }
 
 pub struct Health {
@@ -50,8 +68,8 @@ impl Health {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn begins(&self, watched: &Watched) {
-        self.states().entry(watched.clone()).or_default();
+    pub fn begins(&self, watched: &Watched, path: &str) {
+        self.states().entry(watched.clone()).or_default().path = path.to_owned();
     }
 
     /// True: it worked before.
@@ -59,8 +77,8 @@ impl Health {
         let now = self.clock.moment();
         let mut states = self.states();
         let state = states.entry(watched.clone()).or_default();
-        let since = state.failure.as_ref().map(|it| it.0);
-        state.failure = Some((since.unwrap_or(now), reason));
+        let since = state.failure().map(|it| it.since);
+        state.failure = Some(Failure { since: since.unwrap_or(now), last: Instant::now(), reason });
         since.is_none()
     }
 
@@ -84,10 +102,7 @@ impl Health {
             kind: watched.kind.clone(),
             namespace: watched.namespace.clone(),
             is_synced: state.is_synced,
-            failure: state
-                .failure
-                .as_ref()
-                .map(|(since, reason)| WatchFailure { lasts: now.since(*since), reason: reason.clone() }),
+            failure: state.failure().map(|it| WatchFailure { lasts: now.since(it.since), reason: it.reason.clone() }),
         };
         self.states().iter().map(health).collect()
     }
@@ -102,7 +117,7 @@ mod tests {
         let clock = Clock::default();
         let health = Health::new(clock.clone());
         let pods = Watched::pods("n");
-        health.begins(&pods);
+        health.begins(&pods, "/pods");
         assert!(health.fails(&pods, "first".to_owned()));
         clock.advance(Duration::from_secs(100));
         assert!(!health.fails(&pods, "second".to_owned()));

@@ -110,10 +110,11 @@ impl Watches {
         let selector = vec![(INSTALLATION_LABEL, self.installation.clone()), (ROLE_LABEL, MAIN_ROLE.to_owned())];
         self.begin(watched.clone(), || {
             let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-            let follower = self.follower(watched, self.pods.clone(), is_there(api.clone(), selector.clone()));
+            let is_there = is_there(api.clone(), selector.clone());
+            let follower = self.follower(watched, api.resource_url(), self.pods.clone(), is_there);
             let clock = self.clock.clone();
             let watch = move || watcher(api.clone(), watch_config(&selector));
-            let observe = move |pod: &Pod, before: Option<&PodObservation>| pods::observe(pod, before, &clock);
+            let observe = move |pod: &Pod, before: Option<&PodObservation>| pods::observe_and_time(pod, before, &clock);
             tokio::spawn(follower.follow(watch, observe)).abort_handle()
         });
     }
@@ -122,14 +123,16 @@ impl Watches {
         let selector = vec![(INSTALLATION_LABEL, self.installation.clone())];
         self.begin(watched.clone(), || {
             let api: Api<DynamicObject> = known.api(&self.client, Some(&watched.namespace));
-            let follower = self.follower(watched, self.workloads.clone(), is_there(api.clone(), selector.clone()));
+            let is_there = is_there(api.clone(), selector.clone());
+            let follower = self.follower(watched, api.resource_url(), self.workloads.clone(), is_there);
             let watch = move || watcher(api.clone(), watch_config(&selector));
             tokio::spawn(follower.follow(watch, workloads::observe)).abort_handle()
         });
     }
 
-    fn follower<T>(&self, watched: Watched, index: Shared<T>, is_there: IsThere) -> Follower<T> {
-        Follower { watched, index, health: self.health.clone(), is_there, shrunken_percent: self.shrunken_percent }
+    fn follower<T>(&self, watched: Watched, path: &str, index: Shared<T>, is_there: IsThere) -> Follower<T> {
+        let (path, health) = (path.to_owned(), self.health.clone());
+        Follower { watched, path, index, health, is_there, shrunken_percent: self.shrunken_percent }
     }
 
     /// How every watch is doing.

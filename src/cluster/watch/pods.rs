@@ -4,11 +4,21 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
 use crate::domain::Clock;
-use crate::domain::mark::MAIN_CONTAINER_ANNOTATION;
+use crate::domain::mark::{MAIN_CONTAINER_ANNOTATION, SERVICE_LABEL};
 use crate::domain::status::{FATAL_WAITING_REASONS, MainContainer, PodObservation, PodPhase};
 
 /// Controllers that make a new pod in place of a failed one.
 const REPLACING_CONTROLLERS: [&str; 5] = ["ReplicaSet", "StatefulSet", "ReplicationController", "DaemonSet", "Job"];
+
+/// The same for the watch, which is what tells when a start has come up.
+pub fn observe_and_time(pod: &Pod, before: Option<&PodObservation>, clock: &Clock) -> Option<PodObservation> {
+    let seen = observe(pod, before, clock)?;
+    let ran = before.is_some_and(|it| it.main == MainContainer::Running);
+    if let (MainContainer::Running, false, Some(service)) = (seen.main, ran, pod.labels().get(SERVICE_LABEL)) {
+        crate::metrics::is_running(service);
+    }
+    Some(seen)
+}
 
 pub fn observe(pod: &Pod, before: Option<&PodObservation>, clock: &Clock) -> Option<PodObservation> {
     let now = clock.moment();

@@ -1,0 +1,84 @@
+//! What `/readyz` tells; `health` says what decides and why.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::ready;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::cluster::Cluster;
+use crate::cluster::watch::{WatchHealth, Watched};
+use crate::health::{Conditions, Failure};
+use crate::leader::Leader;
+use crate::log_handlers::LogHandlers;
+use crate::reload::Reloader;
+use crate::services::Services;
+use crate::store::Store;
+
+/// How long a new process may be unready for want of the cluster. Then it answers from what the database says: were
+/// it the only replica, every poll would fail meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is asked.
+pub(super) struct Parts {
+    pub store: Store,
+    pub cluster: Cluster,
+    pub services: Arc<Services>,
+    pub log_handlers: LogHandlers,
+    pub reloader: Arc<Reloader>,
+    pub leader: Leader,
+    /// Where pods are, as a rule.
+    pub namespace: String,
+}
+
+/// How each part of the house is doing.
+pub(super) fn all(parts: Parts) -> Conditions {
+    let Parts { store, cluster, services, log_handlers, reloader, leader, namespace } = parts;
+    let (config, descriptions) = (reloader.clone(), reloader);
+    let (pods, begun) = (Watched::pods(&namespace), Instant::now());
+    let (watches, failing) = (cluster.watches().clone(), cluster.watches().clone());
+    Conditions::default()
+        .deciding("started", move || {
+            let has_seen = watches.is_synced(&pods) || begun.elapsed() >= PATIENCE;
+            ready(if has_seen { Ok(()) } else { Err("the cluster was not seen yet".to_owned().into()) })
+        })
+        .telling("database", move || {
+            let store = store.clone();
+            async move { store.ping().await.map_err(|error| error.to_string().into()) }
+        })
+        .telling("cluster", move || ready(longest_failure(failing.health())))
+        .telling("sweep", move || {
+            let halt = services.sweep_halt().map(|halt| halt.to_string().into());
+            ready(halt.map_or(Ok(()), Err))
+        })
+        .telling("leader", move || ready(leader.status().problem.map_or(Ok(()), |it| Err(it.into()))))
+        .telling("config", move || {
+            let bad = config.status().bad_file.map(|bad| Failure {
+                reason: format!("config.json: {}; the last good one stays", bad.place),
+                since: Some(bad.since),
+            });
+            ready(bad.map_or(Ok(()), Err))
+        })
+        .telling("descriptions", move || {
+            let status = descriptions.status();
+            let broken = status.broken_descriptions().map(|reason| Failure { reason, since: status.broken_since });
+            ready(broken.map_or(Ok(()), Err))
+        })
+        .telling("log-handlers", move || {
+            let failing = log_handlers.statuses().into_iter().filter(|(_, status)| status.failing.is_some());
+            let failing: Vec<_> = failing.map(|(name, _)| name).collect();
+            ready(match failing.is_empty() {
+                true => Ok(()),
+                false => Err(format!("failing: {}; GET /api/logs/handler/ says why", failing.join(", ")).into()),
+            })
+        })
+}
+
+fn longest_failure(watches: Vec<WatchHealth>) -> Result<(), Failure> {
+    let failing = watches.into_iter().filter_map(|it| it.failure.clone().map(|failure| (it, failure)));
+    let Some((watch, failure)) = failing.max_by_key(|(_, failure)| failure.lasts) else { return Ok(()) };
+    // Why is in the log: who may ask here need not know.
+    let reason = format!("the watch on {} in {} does not work; the log says why", watch.kind, watch.namespace);
+    let lasts = SignedDuration::try_from(failure.lasts).unwrap_or(SignedDuration::ZERO);
+    Err(Failure { reason, since: Timestamp::now().checked_sub(lasts).ok() })
+}

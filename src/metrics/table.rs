@@ -1,0 +1,88 @@
+//! Every metric by name: what it counts, its labels, its buckets. What is counted anywhere stands here, or a test fails.
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    /// With the upper bounds of its buckets.
+    Histogram(&'static [f64]),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, labels, help }
+}
+
+const fn histogram(
+    name: &'static str,
+    buckets: &'static [f64],
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Histogram(buckets), labels, help }
+}
+
+/// A start: from an image that is there to one that is pulled over a slow line.
+const STARTS: &[f64] = &[0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0];
+/// A request: a poll from memory to what waits for Kubernetes.
+const REQUESTS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
+
+#[rustfmt::skip]
+pub const METRICS: &[Metric] = &[
+    counter("k8smgr_requests_total", &["route", "method", "status"],
+        "Requests answered. Routes are those of the API; whatever is none of them is `other`."),
+    histogram("k8smgr_request_duration_seconds", REQUESTS, &["route", "method"],
+        "Time from a request's head to its answer."),
+    counter("k8smgr_polls_total", &["answer"],
+        "Polls by answer: running, stopped, not_found, or failed. A failed poll ends a server at its hub: this one must stay at zero."),
+    counter("k8smgr_starts_total", &["outcome", "reason"],
+        "Starts: `started`, `repeated` (the same start again) or `failed` with the reason."),
+    histogram("k8smgr_start_duration_seconds", STARTS, &["outcome"],
+        "Time from a POST to its answer, without what waits for Kubernetes to run the pod."),
+    histogram("k8smgr_start_running_seconds", STARTS, &[],
+        "Time from a POST until the watch first saw the main container run, told by the process that took the POST."),
+    counter("k8smgr_stops_total", &["outcome"],
+        "DELETEs: `stopped` (done or written down to be done) or `not_found`."),
+    counter("k8smgr_services_ended_total", &[],
+        "Services that ended by themselves and were told so to their hub."),
+    gauge("k8smgr_services", &["state", "credential"],
+        "Services in the database by state and hub. Every replica tells the same: take the maximum, not the sum."),
+    gauge("k8smgr_watch_failing_seconds", &["kind", "namespace"],
+        "The age of what the watch cache holds: how long its watch has failed; 0 while it works."),
+    counter("k8smgr_api_requests_total", &["verb", "resource", "code"],
+        "Requests to the Kubernetes API server, as its own metrics name them; code `none` is no answer."),
+    counter("k8smgr_api_retries_total", &[],
+        "Calls to the Kubernetes API server that were made again because they failed in passing."),
+    counter("k8smgr_log_records_dropped_total", &["handler"],
+        "Log records that a handler could not take or write."),
+    gauge("k8smgr_log_handler_failing", &["handler"],
+        "1 while the last attempt of a log handler to write failed."),
+    gauge("k8smgr_config_generation", &[],
+        "Grows with every change of configuration or descriptions that took effect."),
+    gauge("k8smgr_config_last_reload_success", &[],
+        "1 when the last reading of config.json was good; 0 while a bad file is kept out."),
+    gauge("k8smgr_config_last_reload_success_timestamp_seconds", &[],
+        "When config.json was last read and found good."),
+    counter("k8smgr_config_reloads_total", &["outcome"],
+        "Readings of configuration and descriptions: `changed`, `unchanged`, or `failed` (something is bad and the last good one stays)."),
+    gauge("k8smgr_descriptions", &["state"],
+        "Service descriptions by state: `good`, or `broken` (starts use the last good one, where there was one)."),
+    gauge("k8smgr_database_up", &[],
+        "1 when the database answered while this page was made."),
+    gauge("k8smgr_database_connections", &["pool", "state"],
+        "Database connections: `idle`, `in_use`, and `waiting` for those who wait for one."),
+    gauge("k8smgr_build_info", &["version"],
+        "Always 1; the version is the label."),
+];

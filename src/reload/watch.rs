@@ -1,0 +1,106 @@
+//! Follows the disk: events where the kernel gives them, and a look now and then where it does not (NFS, a limit on
+//! watches, an event that was lost).
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::signal::unix::Signal;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::places::Places;
+use super::{Outcome, Reloader};
+
+/// Whoever changes several files is done when nothing happens for so long.
+const QUIET: Duration = Duration::from_millis(150);
+/// Changes that never end are looked at all the same: a checkout is long done by then.
+const LONGEST_UNREST: Duration = Duration::from_secs(30);
+/// Between looks without events.
+const ROUND: Duration = Duration::from_secs(10);
+/// The same where the kernel gives no events: a change applies within two seconds.
+const ROUND_WITHOUT_EVENTS: Duration = Duration::from_millis(1500);
+
+/// Reloads whenever something changes and at every SIGHUP, until it is aborted.
+pub async fn follow_forever(reloader: Arc<Reloader>, mut hangups: Signal) {
+    let changed = Arc::new(Notify::new());
+    let mut told = None;
+    let mut was_asked = false;
+    loop {
+        // Watched first, then looked at: what changes in between is an event.
+        let (by, notify) = (reloader.clone(), changed.clone());
+        let round = tokio::task::spawn_blocking(move || {
+            let watcher = watch(&by.places(), notify);
+            (watcher, by.reload())
+        });
+        let (watcher, outcome) = match round.await {
+            Ok(round) => round,
+            Err(error) => {
+                tracing::error!(%error, "a reload broke off");
+                (Err(notify::Error::generic("the reload broke off")), Outcome::Failed)
+            }
+        };
+        if was_asked {
+            tracing::info!(outcome = outcome.as_str(), "reloaded, as SIGHUP asked");
+        }
+        let round = if watcher.is_ok() { ROUND } else { ROUND_WITHOUT_EVENTS };
+        tell(&watcher, &mut told);
+        tokio::select! {
+            () = changed.notified() => {
+                was_asked = false;
+                wait_for_quiet(&changed).await;
+            }
+            hangup = hangups.recv() => was_asked = hangup.is_some(),
+            () = tokio::time::sleep(round) => was_asked = false,
+        }
+    }
+}
+
+async fn wait_for_quiet(changed: &Notify) {
+    let end = Instant::now() + LONGEST_UNREST;
+    while timeout_at(end, timeout(QUIET, changed.notified())).await.is_ok_and(|it| it.is_ok()) {}
+}
+
+/// Once for each reason.
+fn tell(watcher: &Result<RecommendedWatcher, notify::Error>, told: &mut Option<String>) {
+    let reason = watcher.as_ref().err().map(ToString::to_string);
+    if let Some(reason) = reason.as_ref().filter(|it| told.as_ref() != Some(*it)) {
+        tracing::warn!(
+            reason,
+            "the kernel tells no changes of configuration and descriptions; they are looked at every {} ms",
+            ROUND_WITHOUT_EVENTS.as_millis()
+        );
+    }
+    *told = reason;
+}
+
+fn watch(places: &Places, changed: Arc<Notify>) -> Result<RecommendedWatcher, notify::Error> {
+    let concerned = places.clone();
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let matters = match event {
+            // We read, too.
+            Ok(event) if matches!(event.kind, EventKind::Access(_)) => false,
+            Ok(event) => event.need_rescan() || event.paths.iter().any(|path| concerned.concern(path)),
+            Err(_) => true,
+        };
+        if matters {
+            changed.notify_one();
+        }
+    })?;
+    for tree in &places.trees {
+        watcher.watch(tree, RecursiveMode::Recursive)?;
+    }
+    let folders: BTreeSet<&Path> = places.names.iter().map(|(folder, _)| folder.as_path()).collect();
+    for folder in folders.into_iter().filter(|it| !places.trees.iter().any(|tree| it.starts_with(tree))) {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
+}
+
+impl Reloader {
+    fn places(&self) -> Places {
+        Places::of(self.file.as_deref(), &self.config.current().services.descriptions)
+    }
+}
