@@ -185,7 +185,7 @@ async fn run(seed: u64) {
 
 #[tokio::test]
 async fn a_random_history_is_one_that_a_hub_may_see() {
-    for seed in [1, 2, 3] {
+    for seed in [1, 2] {
         run(seed).await;
     }
 }
