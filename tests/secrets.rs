@@ -170,6 +170,7 @@ async fn under_faults(app: &TestApp) {
     faults.down(true);
     assert_eq!(post(app, "away", &body("JupyterLab/Run", "s1")).await.status, 500);
     faults.down(false);
+    app.cluster.is_back().await;
     app.cluster.nothing_of("away").await;
 }
 

@@ -146,8 +146,8 @@ impl Services {
         Ok(())
     }
 
-    /// Hands what is unsettled to workers and does not wait for them. Where nothing is, two questions that an index
-    /// answers are all that is asked.
+    /// Hands what is unsettled to workers and does not wait for them. Where nothing is, one question that an index answers
+    /// is all that is asked.
     async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
         let (starting, stopping) = (ServiceState::Starting, ServiceState::Stopping);
         let unsettled = self.store.services_in(&[starting, stopping]).await?;
@@ -161,9 +161,6 @@ impl Services {
             if record.state == stopping || self.was_cut_short(&record) {
                 self.hand_over(record, Work::Stop);
             }
-        }
-        for record in self.store.ended_with_workload().await? {
-            self.hand_over(record, Work::DeleteWorkload);
         }
         self.stop_superseded().await;
         Ok(())
@@ -179,6 +176,10 @@ impl Services {
     /// To be stopped by a worker of its own, soon.
     pub(super) fn stop_soon(self: &Arc<Self>, record: ServiceRecord) {
         self.hand_over(record, Work::Stop);
+    }
+
+    pub(super) fn delete_workload_soon(self: &Arc<Self>, record: ServiceRecord) {
+        self.hand_over(record, Work::DeleteWorkload);
     }
 
     fn hand_over(self: &Arc<Self>, record: ServiceRecord, work: Work) {

@@ -75,6 +75,7 @@ async fn a_process_that_comes_back_on_a_wrong_clock_loses_nothing() {
         app.clock.set_wall_clock_by(SignedDuration::from_hours(hours));
         app.restart().await;
         down(&app, false);
+        app.cluster.is_back().await;
         app.cluster.nothing_of(&other).await;
         assert!(running(&app, "lab").await, "{hours}");
     }

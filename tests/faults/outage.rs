@@ -58,6 +58,7 @@ async fn in_an_outage_of_ten_minutes_no_poll_fails_and_afterwards_everything_is_
     assert!(longest > Duration::from_secs(60), "{longest:?}");
 
     faults.down(false);
+    app.cluster.is_back().await;
     // Longer than the five seconds that it takes: machines that test are busy.
     eventually_within(Duration::from_secs(15), "all watches work", async || {
         app.app().services.cluster_health().iter().all(|it| it.failure.is_none()).then_some(())
@@ -70,6 +71,27 @@ async fn in_an_outage_of_ten_minutes_no_poll_fails_and_afterwards_everything_is_
     eventually("lab0 is told to be gone", async || {
         let polled = app.get(JUPYTERHUB, "lab0").await;
         (polled.json().member("running") == &Json::Bool(false)).then_some(())
+    })
+    .await;
+    app.end().await;
+}
+
+#[tokio::test]
+async fn half_open_connections_are_noticed_within_thirty_seconds() {
+    let mut app = TestApp::start().await;
+    many_running(&app, 1).await;
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    faults.silent(true);
+    // A little more, for machines that are busy.
+    eventually_within(Duration::from_secs(35), "every watch is known to fail", async || {
+        app.app().services.cluster_health().iter().all(|it| it.failure.is_some()).then_some(())
+    })
+    .await;
+    all_run(&app, 1).await;
+    faults.silent(false);
+    app.cluster.reconnect().await;
+    eventually("all watches work", async || {
+        app.app().services.cluster_health().iter().all(|it| it.failure.is_none()).then_some(())
     })
     .await;
     app.end().await;
@@ -138,6 +160,7 @@ async fn a_list_that_lost_much_is_read_one_by_one_and_what_is_gone_is_told() {
     faults.down(true);
     eventually("the API server is away", async || app.cluster.is_away().await.then_some(())).await;
     faults.down(false);
+    app.cluster.is_back().await;
     eventually("short lists were told, and asked for again", async || {
         all_run(&app, 6).await;
         (faults.met() >= met + 3).then_some(())

@@ -62,6 +62,12 @@ impl TestCluster {
     /// On new connections: those that were open may be dead.
     pub async fn reconnect(&mut self) {
         self.client = connect(&self.kubeconfig).await;
+        self.is_back().await;
+    }
+
+    /// Waits until the API server answers again: its listener is opened anew some time after it was told so.
+    pub async fn is_back(&self) {
+        eventually("the API server is back", async || (!self.is_away().await).then_some(())).await;
     }
 
     /// The faults of the embedded cluster; `None` on a real one, which has none to order.
