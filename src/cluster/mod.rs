@@ -15,6 +15,7 @@ mod metadata;
 mod objects;
 mod requests;
 mod resources;
+mod transport;
 pub mod watch;
 
 pub use calls::Deadline;

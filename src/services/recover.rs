@@ -25,7 +25,7 @@ const STOP_TIME: Duration = Duration::from_secs(30);
 /// A name that somebody else works on is left to them, and looked at in the next round.
 const TURN_TIME: Duration = Duration::from_secs(1);
 /// A start that was seen for longer than this was cut short: none takes as long.
-const LONGEST_START: Duration = Duration::from_secs(20);
+const LONGEST_START: Duration = Duration::from_secs(45);
 /// What the API server was asked for and did not confirm it may still do for as long.
 const SETTLING_TIME: Duration = Duration::from_secs(60);
 /// The same where the process that asked is no more: its connections are closed, and it was before we were there.
@@ -151,8 +151,8 @@ impl Services {
         Ok(())
     }
 
-    /// Hands what is unsettled to workers and does not wait for them. Where nothing is, two questions that an index
-    /// answers are all that is asked.
+    /// Hands what is unsettled to workers and does not wait for them. Where nothing is, one question that an index answers
+    /// is all that is asked.
     async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
         fail_point!(RecoverBegin);
         let (starting, stopping) = (ServiceState::Starting, ServiceState::Stopping);
@@ -167,9 +167,6 @@ impl Services {
             if record.state == stopping || self.was_cut_short(&record) {
                 self.hand_over(record, Work::Stop);
             }
-        }
-        for record in self.store.ended_with_workload().await? {
-            self.hand_over(record, Work::DeleteWorkload);
         }
         self.note_superseded_elsewhere().await?;
         self.stop_superseded().await;
@@ -193,6 +190,10 @@ impl Services {
     /// To be stopped by a worker of its own, soon.
     pub(super) fn stop_soon(self: &Arc<Self>, record: ServiceRecord) {
         self.hand_over(record, Work::Stop);
+    }
+
+    pub(super) fn delete_workload_soon(self: &Arc<Self>, record: ServiceRecord) {
+        self.hand_over(record, Work::DeleteWorkload);
     }
 
     fn hand_over(self: &Arc<Self>, record: ServiceRecord, work: Work) {

@@ -5,19 +5,24 @@ use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
+use super::acceptance::Acceptance;
 use super::arrivals::Arrival;
+use super::explain::escape_html;
 use super::plan::{Plan, StartRequest};
-use super::{Services, StartError, name_of};
+use super::{Name, Services, StartError, name_of};
 use crate::cluster::Deadline;
 use crate::config::Config;
-use crate::domain::{Clock, ServiceRecord, ServiceState};
+use crate::domain::record::Details;
+use crate::domain::{Clock, ServiceRecord, ServiceState, StartId};
 use crate::fail_points::fail_point;
 use crate::store::{Arrived, Inserted};
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
-const START_TIME: Duration = Duration::from_secs(13);
+const START_TIME: Duration = Duration::from_secs(12);
+/// What is made after the owner may take longer; from `ANSWER_TIME` on in the background.
+const FINISH_TIME: Duration = Duration::from_secs(30);
 /// When the hub is answered at the latest.
-const ANSWER_TIME: Duration = Duration::from_secs(15);
+const ANSWER_TIME: Duration = Duration::from_millis(14_500);
 /// What may be spent on removing a start that failed before the hub is told. The rest happens in the background.
 const ROLL_BACK_TIME: Duration = Duration::from_secs(2);
 
@@ -55,21 +60,25 @@ impl Services {
     /// Starts a service, or finds it started by the same request before. It goes on when the caller hangs up: a start
     /// is carried through or rolled back, never left half done.
     pub async fn start(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
-        let services = self.clone();
-        let posted = Posted::now(&self.clock);
+        let (services, acceptance) = (self.clone(), Arc::new(Acceptance::default()));
+        let (posted, its_acceptance) = (Posted::now(&self.clock), acceptance.clone());
         let work = async move {
-            let started = services.start_or_roll_back(request, posted).await;
+            let started = services.start_or_roll_back(request, posted, &its_acceptance).await;
             posted.count(&started);
             started
         };
         let work = self.drain.spawn_start(work.in_current_span()).ok_or(StartError::Ending)?;
-        tokio::time::timeout(ANSWER_TIME, work).await.map_err(|_| StartError::TooSlow)??
+        match tokio::time::timeout(ANSWER_TIME, work).await {
+            Ok(ended) => ended?,
+            Err(_) => acceptance.answer().ok_or(StartError::TooSlow),
+        }
     }
 
     async fn start_or_roll_back(
         self: &Arc<Self>,
         request: StartRequest,
         posted: Posted,
+        acceptance: &Acceptance,
     ) -> Result<ServiceRecord, StartError> {
         let deadline = Deadline::after(START_TIME);
         let name = (request.credential.clone(), request.server_name.clone());
@@ -78,7 +87,7 @@ impl Services {
         let turn = self.turns.take(&name, deadline).await;
         let claimed = match &turn {
             Some(_) => self.claim(request, &arrival, arrived, deadline).await,
-            None => Err(StartError::EarlierStartRemains),
+            None => self.start_under_way(&name, &request.start_id).await,
         };
         if let Err(error) = self.store.forget_arrival(arrived).await {
             tracing::debug!(%error, "an arrival is forgotten later");
@@ -89,7 +98,7 @@ impl Services {
         };
         drop(arrival);
         crate::metrics::started(self.mark(&record).service(), posted.at);
-        match self.carry_out(plan, &mut record, deadline).await {
+        match self.carry_out(plan, &mut record, deadline, acceptance).await {
             Ok(()) => {
                 tracing::info!(
                     credential = %record.credential, server_name = %record.server_name, start_id = %record.start_id,
@@ -100,10 +109,35 @@ impl Services {
             Err(error) => {
                 fail_point!(StartBeforeRollBack);
                 crate::metrics::gave_up(self.mark(&record).service());
-                self.roll_back(&record, &error).await;
+                if !acceptance.was_answered() || !self.tell_failure(&record, &error).await {
+                    self.roll_back(&record, &error).await;
+                }
                 Err(error)
             }
         }
+    }
+
+    /// The same start, where it is what the name's turn is taken by.
+    async fn start_under_way(&self, name: &Name, start_id: &StartId) -> Result<Claim, StartError> {
+        let named = self.store.services_named(&name.0, &name.1).await?;
+        let is_same = |it: &ServiceRecord| it.start_id == *start_id;
+        let is_alive = |it: &ServiceRecord| matches!(it.state, ServiceState::Starting | ServiceState::Running);
+        let same = named.into_iter().find(|it| is_same(it) && is_alive(it));
+        same.map(|it| Claim::StartedBefore(Box::new(it))).ok_or(StartError::EarlierStartRemains)
+    }
+
+    /// The hub was told that the start goes on: polls tell how it ended. `recover` deletes what was made of the workload.
+    /// False: it was stopped meanwhile, or the database failed.
+    async fn tell_failure(&self, record: &ServiceRecord, error: &StartError) -> bool {
+        tracing::warn!(id = %record.object_id, %error, "a start failed after its hub was answered");
+        let config = self.config.current();
+        let headline = config.error_message("services.utils.common.start_service_2", "Could not start service");
+        let details = Details { error: headline.to_owned(), detailed_error: escape_html(&error.to_string()) };
+        let is_latched = self.store.latch_end(record.sequence, &details, self.clock.now()).await.unwrap_or(false);
+        if is_latched {
+            self.known.set_state(record.sequence, ServiceState::Ended, Some(details));
+        }
+        is_latched
     }
 
     /// What cannot be removed now is removed by `recover`, also when the database fails here: the record says `starting`
@@ -185,12 +219,20 @@ impl Services {
         }
     }
 
-    async fn carry_out(&self, plan: Plan, record: &mut ServiceRecord, deadline: Deadline) -> Result<(), StartError> {
+    async fn carry_out(
+        &self,
+        plan: Plan,
+        record: &mut ServiceRecord,
+        deadline: Deadline,
+        acceptance: &Acceptance,
+    ) -> Result<(), StartError> {
         self.make_home(record, plan.config.clone(), deadline).await?;
         fail_point!(StartAfterHome);
         let mark = self.mark(record);
         let files = plan.files.clone();
-        self.apply_all(plan, record, &mark, deadline).await?;
+        let owner = self.create_owner(plan, record, &mark, deadline).await?;
+        acceptance.accept(record);
+        self.create_owned(owner, record, &mark, Deadline::after(FINISH_TIME)).await?;
         self.write_files(&record.object_id, files).await;
         fail_point!(StartAfterFiles);
         self.store.set_objects(record.sequence, &record.objects).await?;

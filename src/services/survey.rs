@@ -1,5 +1,5 @@
-//! Looks over what is settled: services that run and whose objects are gone end also when nobody polls, explanations that
-//! were kept long enough go, services of deleted users are stopped.
+//! Looks over what is settled: services that run and whose objects are gone end also when nobody polls, what still runs of
+//! those that ended goes, explanations that were kept long enough go, services of deleted users are stopped.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ const AT_ONCE: usize = 8;
 impl Services {
     pub(super) async fn survey(self: &Arc<Self>) -> Result<(), StoreError> {
         self.stop_orphans().await?;
+        for record in self.store.ended_with_workload().await? {
+            self.delete_workload_soon(record);
+        }
         self.remove_expired().await?;
         self.end_what_is_gone().await
     }

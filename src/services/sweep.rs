@@ -134,9 +134,13 @@ impl Services {
 
     fn may_remove(&self, due: &[Labelled]) -> bool {
         let config = self.config.current();
-        let mut services: BTreeMap<&str, bool> = BTreeMap::new();
+        // Where only what controllers made is left, their garbage collector is at it.
+        let made_by_us = due.iter().filter(|it| !it.is_controlled).map(|it| (it.service.as_str(), false));
+        let mut services: BTreeMap<&str, bool> = made_by_us.collect();
         for object in due {
-            *services.entry(&object.service).or_default() |= self.runs(object);
+            if let Some(runs) = services.get_mut(object.service.as_str()) {
+                *runs |= self.runs(object);
+            }
         }
         let running = services.values().filter(|it| **it).count();
         let is_many = services.len() > config.services.sweep_most_services;

@@ -72,6 +72,7 @@ async fn empty_lists_and_lost_watches_end_no_service() {
     faults.down(true);
     eventually("the API server is away", async || app.cluster.is_away().await.then_some(())).await;
     faults.down(false);
+    app.cluster.is_back().await;
     eventually("lists were asked for anew", async || {
         let polled = app.get(JUPYTERHUB, "lab").await;
         assert!(polled.body.contains(r#""running":true"#), "{}", polled.body);
@@ -132,6 +133,7 @@ async fn a_start_does_not_wait_for_ever_for_a_stop_that_cannot_be_done() {
         assert!(begin.elapsed() < Duration::from_secs(17), "round {round}: {:?}", begin.elapsed());
     }
     faults.down(false);
+    app.cluster.is_back().await;
     app.cluster.nothing_of("").await;
     assert_eq!(app.start_service(JUPYTERHUB, "lab", "s3", RUN).await.status, 201);
     app.end().await;

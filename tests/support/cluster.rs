@@ -46,9 +46,7 @@ impl TestCluster {
             let kubeconfig = embedded.kubeconfig();
             (Some(embedded), kubeconfig, NAMESPACE.to_owned())
         };
-        let parsed = Kubeconfig::from_yaml(&kubeconfig).unwrap();
-        let config = kube::Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await.unwrap();
-        let client = kube::Client::try_from(config).unwrap();
+        let client = connect(&kubeconfig).await;
         let cluster = Self { embedded, kubeconfig, client, namespace };
         cluster.create_namespace().await;
         cluster
@@ -59,6 +57,17 @@ impl TestCluster {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}});
         api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+    }
+
+    /// On new connections: those that were open may be dead.
+    pub async fn reconnect(&mut self) {
+        self.client = connect(&self.kubeconfig).await;
+        self.is_back().await;
+    }
+
+    /// Waits until the API server answers again: its listener is opened anew some time after it was told so.
+    pub async fn is_back(&self) {
+        eventually("the API server is back", async || (!self.is_away().await).then_some(())).await;
     }
 
     /// The faults of the embedded cluster; `None` on a real one, which has none to order.
@@ -204,6 +213,12 @@ impl TestCluster {
         })
         .await;
     }
+}
+
+async fn connect(kubeconfig: &str) -> kube::Client {
+    let parsed = Kubeconfig::from_yaml(kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await.unwrap();
+    kube::Client::try_from(config).unwrap()
 }
 
 pub fn name_of(object: &Value) -> String {
