@@ -32,9 +32,16 @@ pub struct TestAppBuilder {
     stage: Option<&'static str>,
     edit: Vec<Edit>,
     environment: BTreeMap<String, String>,
+    database_url: Option<String>,
 }
 
 impl TestAppBuilder {
+    /// Instead of a SQLite file of its own.
+    pub fn database(mut self, url: &str) -> Self {
+        self.database_url = Some(url.to_owned());
+        self
+    }
+
     /// One of the configurations that the records were made with.
     pub fn config(mut self, name: &'static str) -> Self {
         self.config = name;
@@ -62,6 +69,14 @@ impl TestAppBuilder {
     }
 
     pub async fn start(self) -> TestApp {
+        let mut app = self.prepare().await;
+        app.start_process().await;
+        app.import_token().await;
+        app
+    }
+
+    /// Everything but the process.
+    pub async fn prepare(self) -> TestApp {
         let folder = TempDir::new().unwrap();
         let cluster = TestCluster::start().await;
         folders::set_up(folder.path());
@@ -95,17 +110,15 @@ impl TestAppBuilder {
         }
         std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
 
-        let mut app = TestApp { folder, cluster, environment, running: None };
-        app.start_process().await;
-        app.import_token().await;
-        app
+        TestApp { folder, cluster, environment, database_url: self.database_url, running: None }
     }
 }
 
 pub struct TestApp {
     folder: TempDir,
     pub cluster: TestCluster,
-    environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, String>,
+    database_url: Option<String>,
     running: Option<App>,
 }
 
@@ -117,6 +130,7 @@ impl TestApp {
             stage: Some("production"),
             edit: Vec::new(),
             environment: BTreeMap::new(),
+            database_url: None,
         }
     }
 
@@ -144,9 +158,16 @@ impl TestApp {
         Settings {
             config: Config::load(&self.path("config.json")).unwrap().config,
             environment: Environment::from_variables(&self.environment, None).unwrap(),
-            database_url: DatabaseUrl::sqlite(&self.path("k8smgr.sqlite3")).unwrap(),
+            database_url: self.database_url(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             kubeconfig: Some(self.cluster.kubeconfig.clone()),
+        }
+    }
+
+    pub fn database_url(&self) -> DatabaseUrl {
+        match &self.database_url {
+            Some(url) => url.parse().unwrap(),
+            None => DatabaseUrl::sqlite(&self.path("k8smgr.sqlite3")).unwrap(),
         }
     }
 

@@ -8,6 +8,9 @@ pub mod compare;
 pub mod folders;
 pub mod json;
 pub mod log_lines;
+#[path = "../../src/store/tests/postgres_server.rs"]
+pub mod postgres_server;
+pub mod processes;
 pub mod receivers;
 pub mod records;
 pub mod wait;

@@ -34,6 +34,12 @@ impl TestDatabase {
     }
 }
 
+impl postgres_server::PostgresServer {
+    async fn database(&self, name: &str) -> TestDatabase {
+        TestDatabase { url: self.create_database(name).await.parse().unwrap(), _folder: None }
+    }
+}
+
 async fn execute(store: &Store, sql: &'static str) -> Result<usize, StoreError> {
     query!(store.write, |connection| diesel::sql_query(sql).execute(connection))
 }

@@ -1,4 +1,5 @@
-//! A real PostgreSQL server for tests, from Debian's package, on a socket in a folder of its own.
+//! A real PostgreSQL server for tests, from Debian's package, on a socket in a folder of its own. The tests over HTTP
+//! (`tests/support`) use this file, too.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,6 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
-
-use super::{DatabaseUrl, TestDatabase};
 
 /// It only names the socket.
 const SOCKET_PORT: u16 = 5432;
@@ -68,11 +67,12 @@ impl PostgresServer {
         self.folder.path().join(format!(".s.PGSQL.{}", self.port.unwrap_or(SOCKET_PORT)))
     }
 
-    pub async fn database(&self, name: &str) -> TestDatabase {
+    /// Makes a database and gives its URL.
+    pub async fn create_database(&self, name: &str) -> String {
         // PostgreSQL cuts names at 63 characters.
         let name = &name[..name.len().min(60)];
         self.execute(&format!("CREATE DATABASE {name}")).await;
-        TestDatabase { url: self.url(name).parse::<DatabaseUrl>().unwrap(), _folder: None }
+        self.url(name)
     }
 
     pub async fn execute(&self, sql: &str) {
