@@ -3,7 +3,7 @@
 //! Filled at the start, kept right by the change feed and, at once, by this process's own transitions. A "yes" may come
 //! from here; a "no" may not, because another process may have started the name again (`poll.rs`). Decides nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -290,7 +290,7 @@ mod tests {
         known.remove(2);
         put(&known, &record(3, "new", "s1", ServiceState::Starting));
         known.put_read(&reading, &[first.clone(), second], mark);
-        known.end_reading(reading, |_| true, &HashSet::from([1, 2]));
+        known.end_reading(reading, None, &HashSet::from([1, 2]));
         assert_eq!(newest(&known, "lab"), Some((1, ServiceState::Stopping)));
         assert_eq!(newest(&known, "other"), None);
         assert_eq!(newest(&known, "new"), Some((3, ServiceState::Starting)));
@@ -306,7 +306,7 @@ mod tests {
         }
         let reading = known.begin_reading();
         known.put_read(&reading, &[record(1, "a", "s1", ServiceState::Ended)], mark);
-        known.end_reading(reading, |sequence| sequence < 3, &HashSet::from([1]));
+        known.end_reading(reading, Some(&BTreeSet::from([1, 2])), &HashSet::from([1]));
         assert_eq!(newest(&known, "a"), Some((1, ServiceState::Ended)));
         assert_eq!(newest(&known, "b"), None);
         assert_eq!(newest(&known, "c"), Some((3, ServiceState::Running)));
