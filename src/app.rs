@@ -98,7 +98,13 @@ impl App {
         self.service_changes.abort();
         self.log_changes.abort();
         let _ = self.end.send(true);
-        self.server.await.context("the server broke off")
+        let ended = self.server.await.context("the server broke off");
+        // Their connections are closed with them: whoever looks at the database's files next finds them at rest.
+        for task in [self.recovery, self.service_changes, self.log_changes] {
+            let _ = task.await;
+        }
+        self.store.end_changes().await;
+        ended
     }
 }
 

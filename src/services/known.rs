@@ -148,13 +148,15 @@ impl Known {
         }
     }
 
-    /// Ends a reading: of what was asked for, only what was found is there.
-    pub fn end_reading(&self, _: Reading, asked: impl Fn(i64) -> bool, found: &HashSet<i64>) {
+    /// Ends a reading: of what was asked for (`None`: everything), only what was found is there.
+    pub fn end_reading(&self, _: Reading, asked: Option<&BTreeSet<i64>>, found: &HashSet<i64>) {
         let mut starts = self.write();
-        let gone: Vec<i64> =
-            starts.by_sequence.keys().copied().filter(|it| asked(*it) && !found.contains(it)).collect();
-        for sequence in gone {
-            if !starts.has_changed_while_reading(sequence) {
+        let asked: Vec<i64> = match asked {
+            Some(asked) => asked.iter().copied().collect(),
+            None => starts.by_sequence.keys().copied().collect(),
+        };
+        for sequence in asked {
+            if !found.contains(&sequence) && !starts.has_changed_while_reading(sequence) {
                 starts.remove(sequence);
             }
         }
