@@ -211,9 +211,13 @@ impl App {
         let served = self.server.await;
         self.services.finish_work(Deadline::after(LAST_WORK)).await;
         resigned.await.context("resigning broke off")?;
-        for task in [self.recovery, self.service_changes, self.log_changes, self.changes, self.upkeep] {
-            task.abort();
+        let tasks = [self.recovery, self.service_changes, self.log_changes, self.changes, self.upkeep];
+        tasks.iter().for_each(JoinHandle::abort);
+        // Their connections are closed with them: whoever looks at the database's files next finds them at rest.
+        for task in tasks {
+            let _ = task.await;
         }
+        self.store.end_changes().await;
         if let Some((_, operators)) = self.operators {
             operators.await.context("the server for metrics broke off")?;
         }

@@ -148,9 +148,19 @@ impl Authenticator {
     async fn by_token(&self, token: &SecretString) -> Result<Arc<Principal>, AuthError> {
         let key = self.key(b"token", &[token.expose_secret()]);
         let user_changes = self.store.user_changes();
-        if let Some(known) = self.fresh(&key, user_changes) {
-            return Ok(known);
+        match self.fresh(&key, user_changes) {
+            Some(known) => Ok(known),
+            // Boxed: hardly anybody comes this far.
+            None => Box::pin(self.look_up_token(token, key, user_changes)).await,
         }
+    }
+
+    async fn look_up_token(
+        &self,
+        token: &SecretString,
+        key: Key,
+        user_changes: UserChanges,
+    ) -> Result<Arc<Principal>, AuthError> {
         let stand_in = self.stand_in(&key, user_changes);
         let user = match self.look_up(stand_in, self.store.user_by_token_hash(&token_hash(token))).await? {
             LookedUp::Found(user) => user,
@@ -171,9 +181,14 @@ impl Authenticator {
     ) -> Result<Arc<Principal>, AuthError> {
         let key = self.key(b"password", &[name, password.expose_secret()]);
         let user_changes = self.store.user_changes();
-        if let Some(known) = self.fresh(&key, user_changes) {
-            return Ok(known);
+        match self.fresh(&key, user_changes) {
+            Some(known) => Ok(known),
+            None => Box::pin(self.look_up_password(Attempt { name, password, address, key, user_changes })).await,
         }
+    }
+
+    async fn look_up_password(&self, attempt: Attempt<'_>) -> Result<Arc<Principal>, AuthError> {
+        let Attempt { name, key, user_changes, .. } = attempt;
         let stand_in = self.stand_in(&key, user_changes);
         let user = match self.look_up(stand_in, self.store.user(name)).await? {
             LookedUp::Found(user) => user.filter(|it| it.is_active),
@@ -190,7 +205,6 @@ impl Authenticator {
             return Ok(self.remember(key, user, Some(known), user_changes));
         }
         self.memory.remove(&key);
-        let attempt = Attempt { name, password, address, key, user_changes };
         self.check_password(attempt, user, hash).await
     }
 

@@ -14,7 +14,8 @@ pub async fn collection(api: Api, mut call: Call) -> Reply {
     let reply = async {
         let principal = SERVICES.admit(&api, &call).await?;
         match call.method {
-            Method::POST => start(&api, &principal.credential, &mut call).await,
+            // Boxed, as what changes something below: a poll's future stays small.
+            Method::POST => Box::pin(start(&api, &principal.credential, &mut call)).await,
             Method::OPTIONS => Ok(Reply::json(StatusCode::OK, "{\"name\":\"Services List\"}".to_owned())),
             _ => list(&api, &principal.credential).await,
         }
@@ -30,8 +31,8 @@ pub async fn item(name: String, api: Api, call: Call) -> Reply {
         }
         let name = server_name(&name)?;
         match call.method {
-            Method::DELETE => stop(&api, &principal.credential, &name).await,
-            Method::PUT | Method::PATCH => update(&api, &principal.credential, &name).await,
+            Method::DELETE => Box::pin(stop(&api, &principal.credential, &name)).await,
+            Method::PUT | Method::PATCH => Box::pin(update(&api, &principal.credential, &name)).await,
             _ => poll(&api, &principal.credential, &name).await,
         }
     };

@@ -59,7 +59,8 @@ impl Services {
                 put(self.store.services_by_sequence(page).await?);
             }
         }
-        self.known.end_reading(reading, |it| batch.everything || batch.services.contains(&it), &found);
+        let asked = (!batch.everything).then_some(&batch.services);
+        self.known.end_reading(reading, asked, &found);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! Filled at the start, kept right by the change feed and, at once, by this process's own transitions. A "yes" may come
 //! from here; a "no" may not, because another process may have started the name again (`poll.rs`). Decides nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -157,13 +157,15 @@ impl Known {
         }
     }
 
-    /// Ends a reading: of what was asked for, only what was found is there.
-    pub fn end_reading(&self, _: Reading, asked: impl Fn(i64) -> bool, found: &HashSet<i64>) {
+    /// Ends a reading: of what was asked for (`None`: everything), only what was found is there.
+    pub fn end_reading(&self, _: Reading, asked: Option<&BTreeSet<i64>>, found: &HashSet<i64>) {
         let mut starts = self.write();
-        let gone: Vec<i64> =
-            starts.by_sequence.keys().copied().filter(|it| asked(*it) && !found.contains(it)).collect();
-        for sequence in gone {
-            if !starts.has_changed_while_reading(sequence) {
+        let asked: Vec<i64> = match asked {
+            Some(asked) => asked.iter().copied().collect(),
+            None => starts.by_sequence.keys().copied().collect(),
+        };
+        for sequence in asked {
+            if !found.contains(&sequence) && !starts.has_changed_while_reading(sequence) {
                 starts.remove(sequence);
             }
         }
@@ -299,7 +301,7 @@ mod tests {
         known.remove(2);
         put(&known, &record(3, "new", "s1", ServiceState::Starting));
         known.put_read(&reading, &[first.clone(), second], mark);
-        known.end_reading(reading, |_| true, &HashSet::from([1, 2]));
+        known.end_reading(reading, None, &HashSet::from([1, 2]));
         assert_eq!(newest(&known, "lab"), Some((1, ServiceState::Stopping)));
         assert_eq!(newest(&known, "other"), None);
         assert_eq!(newest(&known, "new"), Some((3, ServiceState::Starting)));
@@ -315,7 +317,7 @@ mod tests {
         }
         let reading = known.begin_reading();
         known.put_read(&reading, &[record(1, "a", "s1", ServiceState::Ended)], mark);
-        known.end_reading(reading, |sequence| sequence < 3, &HashSet::from([1]));
+        known.end_reading(reading, Some(&BTreeSet::from([1, 2])), &HashSet::from([1]));
         assert_eq!(newest(&known, "a"), Some((1, ServiceState::Ended)));
         assert_eq!(newest(&known, "b"), None);
         assert_eq!(newest(&known, "c"), Some((3, ServiceState::Running)));

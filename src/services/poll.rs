@@ -70,7 +70,8 @@ impl Services {
         server_name: &ServerName,
     ) -> Result<Polled, PollError> {
         let Some(known) = self.known.newest(credential, server_name) else {
-            return self.poll_database(credential, server_name, None).await;
+            // Boxed, here and below: the future of the everyday poll stays small.
+            return Box::pin(self.poll_database(credential, server_name, None)).await;
         };
         let over = match self.judge_known(&known).await {
             Some(Judgement::Over(end)) => Some((known.sequence, end)),
@@ -84,7 +85,7 @@ impl Services {
             }
             None => None,
         };
-        self.poll_database(credential, server_name, over).await
+        Box::pin(self.poll_database(credential, server_name, over)).await
     }
 
     /// `None` where the memory alone cannot say that a service runs.
@@ -98,7 +99,7 @@ impl Services {
         if watches.are_synced(&known.watched) && watches.serves(&known.label) {
             return Some(Judgement::Runs);
         }
-        Some(match self.judge(known.judged()).await {
+        Some(match Box::pin(self.judge(known.judged())).await {
             Judgement::CannotTell => self.not_seen_yet(known.sequence, &known.objects),
             judgement => judgement,
         })

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::{Backend, Deadline, Store, StoreError, listen, sqlite};
 
@@ -88,7 +88,7 @@ impl Changes {
 /// Where changes are announced. Ends its task when the last store that shares it is dropped.
 pub(super) struct Feed {
     announcer: Announcer,
-    task: Mutex<Option<AbortHandle>>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the feed's own task has of it.
@@ -165,9 +165,9 @@ impl Store {
             Backend::Sqlite(pools) => {
                 let pools = pools.clone();
                 let version = pools.data_version().await.ok();
-                tokio::spawn(follow_file(pools, announcer, version)).abort_handle()
+                tokio::spawn(follow_file(pools, announcer, version))
             }
-            Backend::Postgres(pool) => tokio::spawn(listen::follow(pool.clone(), announcer)).abort_handle(),
+            Backend::Postgres(pool) => tokio::spawn(listen::follow(pool.clone(), announcer)),
         };
         let mut running = self.feed.task.lock().unwrap_or_else(PoisonError::into_inner);
         match &*running {
@@ -176,6 +176,15 @@ impl Store {
             None => *running = Some(task),
         }
         changes
+    }
+
+    /// Looks no more for other processes' changes, and holds no connection for it when this returns.
+    pub async fn end_changes(&self) {
+        let task = self.feed.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort();
+            let _ = task.await;
+        }
     }
 
     /// Only what this process announces; nothing runs for it.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::StoreError;
@@ -31,44 +32,92 @@ struct Listener {
 
 /// Runs until it is aborted.
 pub(super) async fn follow(pool: PostgresPool, announcer: Announcer) {
-    let mut versions: Option<HashMap<String, String>> = None;
-    let mut pause = ROUND;
-    let mut try_at = Instant::now();
+    let mut attempts = Attempts::default();
+    let mut compared = Compared::default();
     loop {
-        if Instant::now() >= try_at {
-            match Listener::open(&pool).await {
-                Ok(listener) => {
-                    announcer.note(None);
-                    announcer.announce(Change::Everything);
-                    listener.run(&pool, &announcer).await;
-                    // What came after the last notification is unknown.
-                    (versions, pause) = (None, ROUND);
-                }
-                Err(error) => tracing::debug!(%error, "cannot listen to the database's notifications"),
+        let opening = async {
+            // What follows goes on meanwhile: where notifications do not arrive it takes a while to find out.
+            match attempts.due(&pool) {
+                Some(attempt) => attempt.await,
+                None => std::future::pending().await,
             }
-        }
-        match pool.row_versions().await {
-            Ok(rows) => {
-                announcer.note(None);
-                let seen: HashMap<_, _> = rows.into_iter().collect();
-                match &versions {
-                    Some(before) => differences(before, &seen).for_each(|it| announcer.announce(it)),
-                    None => announcer.announce(Change::Everything),
+        };
+        tokio::select! {
+            opened = opening => {
+                attempts.current = None;
+                match opened.unwrap_or_else(|error| Err(StoreError::TaskLost(error))) {
+                    Ok(listener) => {
+                        announcer.note(None);
+                        announcer.announce(Change::Everything);
+                        listener.run(&pool, &announcer).await;
+                        // What was told after that nobody heard.
+                        (attempts, compared) = (Attempts::default(), Compared::default());
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "cannot listen to the database's notifications");
+                        attempts.failed();
+                    }
                 }
-                versions = Some(seen);
-                if Instant::now() >= try_at {
+            }
+            () = tokio::time::sleep(ROUND) => match compared.look(&pool, &announcer).await {
+                Ok(()) if attempts.failed => {
                     tracing::warn!("the database's notifications do not arrive; its rows are compared once a second");
-                    try_at = Instant::now() + pause;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    attempts.failed = false;
                 }
-            }
-            Err(error) => {
-                announcer.note(Some(&error));
-                // The first thing when it is back.
-                (try_at, pause) = (Instant::now(), ROUND);
-            }
+                Ok(()) => {}
+                // To be tried as soon as it is back.
+                Err(_) if attempts.current.is_none() => attempts = Attempts::default(),
+                Err(_) => {}
+            },
         }
-        tokio::time::sleep(ROUND).await;
+    }
+}
+
+/// When listening is tried: at once, then ever more seldom.
+struct Attempts {
+    current: Option<JoinHandle<Result<Listener, StoreError>>>,
+    at: Instant,
+    pause: Duration,
+    failed: bool,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { current: None, at: Instant::now(), pause: ROUND, failed: false }
+    }
+}
+
+impl Attempts {
+    fn due(&mut self, pool: &PostgresPool) -> Option<&mut JoinHandle<Result<Listener, StoreError>>> {
+        if self.current.is_none() && Instant::now() >= self.at {
+            let pool = pool.clone();
+            self.current = Some(tokio::spawn(async move { Listener::open(&pool).await }));
+        }
+        self.current.as_mut()
+    }
+
+    fn failed(&mut self) {
+        self.at = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.failed = true;
+    }
+}
+
+/// The rows as they were last seen, where nobody tells of changes.
+#[derive(Default)]
+struct Compared(Option<HashMap<String, String>>);
+
+impl Compared {
+    async fn look(&mut self, pool: &PostgresPool, announcer: &Announcer) -> Result<(), StoreError> {
+        let rows = pool.row_versions().await.inspect_err(|error| announcer.note(Some(error)))?;
+        announcer.note(None);
+        let seen: HashMap<_, _> = rows.into_iter().collect();
+        match &self.0 {
+            Some(before) => differences(before, &seen).for_each(|it| announcer.announce(it)),
+            None => announcer.announce(Change::Everything),
+        }
+        self.0 = Some(seen);
+        Ok(())
     }
 }
 

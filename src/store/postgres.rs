@@ -102,26 +102,34 @@ impl PostgresPool {
     }
 
     pub(super) async fn notify(&self, channel: &str, text: &str) -> Result<(), StoreError> {
-        let mut connection = self.connection().await?;
-        let query = diesel::sql_query("SELECT pg_notify($1, $2)");
-        let query = query.bind::<sql_types::Text, _>(channel).bind::<sql_types::Text, _>(text);
-        let sent = in_time(query.execute(&mut connection)).await;
-        keep_if_sound(connection, &sent);
-        sent.map(|_| ())
+        for _ in 0..=CONNECTIONS {
+            let mut connection = self.connection().await?;
+            let query = diesel::sql_query("SELECT pg_notify($1, $2)");
+            let query = query.bind::<sql_types::Text, _>(channel).bind::<sql_types::Text, _>(text);
+            let sent = in_time(query.execute(&mut connection)).await;
+            if let Some(sent) = unless_lost(connection, sent) {
+                return sent.map(|_| ());
+            }
+        }
+        Err(StoreError::Away)
     }
 
     /// Every row that the feed tells of, with what changes whenever the row does.
     pub(super) async fn row_versions(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let mut connection = self.connection().await?;
-        let query = diesel::sql_query(
-            "SELECT 's' || sequence AS name, xmin::text AS version FROM services \
-             UNION ALL SELECT 'u' || name, xmin::text FROM users \
-             UNION ALL SELECT 'ut' || id, xmin::text FROM tokens \
-             UNION ALL SELECT 'l' || handler, xmin::text FROM log_handlers",
-        );
-        let rows = in_time(query.load::<RowVersion>(&mut connection)).await;
-        keep_if_sound(connection, &rows);
-        Ok(rows?.into_iter().map(|it| (it.name, it.version)).collect())
+        for _ in 0..=CONNECTIONS {
+            let mut connection = self.connection().await?;
+            let query = diesel::sql_query(
+                "SELECT 's' || sequence AS name, xmin::text AS version FROM services \
+                 UNION ALL SELECT 'u' || name, xmin::text FROM users \
+                 UNION ALL SELECT 'ut' || id, xmin::text FROM tokens \
+                 UNION ALL SELECT 'l' || handler, xmin::text FROM log_handlers",
+            );
+            let rows = in_time(query.load::<RowVersion>(&mut connection)).await;
+            if let Some(rows) = unless_lost(connection, rows) {
+                return Ok(rows?.into_iter().map(|it| (it.name, it.version)).collect());
+            }
+        }
+        Err(StoreError::Away)
     }
 }
 
@@ -133,11 +141,16 @@ struct RowVersion {
     version: String,
 }
 
-/// Whatever state a connection is in that failed, nobody else gets it.
-fn keep_if_sound<R>(connection: Object<AsyncPgConnection>, result: &Result<R, StoreError>) {
-    if result.is_err() {
-        drop(deadpool::managed::Object::take(connection));
-    }
+/// `None`: the connection had been lost, as others of the pool may be. Each is thrown away, so that the last attempt is
+/// on a new one: only that tells whether the database answers.
+fn unless_lost<R>(
+    connection: Object<AsyncPgConnection>,
+    result: Result<R, StoreError>,
+) -> Option<Result<R, StoreError>> {
+    let Err(error) = &result else { return Some(result) };
+    let was_lost = connection_was_lost(error);
+    drop(deadpool::managed::Object::take(connection));
+    (!was_lost).then_some(result)
 }
 
 async fn ping(connection: &mut AsyncPgConnection) -> QueryResult<()> {

@@ -75,6 +75,12 @@ impl TestCluster {
         self.embedded.as_ref().map(|it| it.faults())
     }
 
+    /// How often the API server was asked so far, watches apart; `None` on a real cluster, which does not tell.
+    pub fn calls(&self) -> Option<u64> {
+        let requests = self.embedded.as_ref()?.requests();
+        Some(requests.iter().filter(|(verb, ..)| verb != "watch").map(|(.., count)| count).sum())
+    }
+
     pub async fn is_away(&self) -> bool {
         self.client.apiserver_version().await.is_err()
     }

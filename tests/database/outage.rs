@@ -1,0 +1,129 @@
+//! PostgreSQL is away for a while, or cuts its connections.
+
+use crate::support::app::{JUPYTERHUB, TOKEN, TestApp};
+use crate::support::postgres_server::PostgresServer;
+use crate::support::wait::eventually;
+use crate::support::wire::Request;
+use crate::{CRASH, RUN, ends, fails_to_start, running, started};
+
+const AWAY: &str = "The database of K8s Manager does not answer; its log says why.";
+
+async fn app_on(server: &PostgresServer) -> TestApp {
+    let url = server.create_database("k8smgr").await;
+    TestApp::builder().database(&url).start().await
+}
+
+async fn is_listed(app: &TestApp, name: &str) -> bool {
+    let answer = app.list(JUPYTERHUB).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json().items().iter().any(|it| it.member("servername").text() == name)
+}
+
+async fn comes_back(app: &TestApp, server: &mut PostgresServer) {
+    server.restart().await;
+    eventually("the database answers again", async || (!app.app().store.is_away()).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_polls_go_on_and_nothing_is_started() {
+    let mut server = PostgresServer::start().await;
+    let app = app_on(&server).await;
+    let told = started(&app, "lab").await;
+    assert_eq!(app.start_service(JUPYTERHUB, "crash", "s1", CRASH).await.status, 201);
+    let explained = ends(&app, "crash").await;
+    let by_token = Request::get("/api/services/lab/").header("Authorization", &format!("token {TOKEN}"));
+    app.send(&by_token).await.assert(200, &told);
+    let before = app.cluster.names().await;
+
+    server.kill();
+    for _ in 0..20 {
+        app.get(JUPYTERHUB, "lab").await.assert(200, &told);
+        app.send(&by_token).await.assert(200, &told);
+    }
+    // Another process may have started what this one knows nothing of, or knows to be over.
+    for name in ["crash", "nobody"] {
+        let answer = app.get(JUPYTERHUB, name).await;
+        assert!(running(&answer), "{}", answer.body);
+        assert_eq!(answer.json().member("servername").text(), name);
+        assert_eq!(answer.json().member("details").member("detailed_error").text(), AWAY);
+    }
+    fails_to_start(&app, "new").await;
+    assert_eq!(app.put(JUPYTERHUB, "lab").await.status, 500);
+    for (user, status) in [("jupyterhub:wrong", 503), ("nobody:x", 503), ("nogroup:nogrouppw", 503)] {
+        assert_eq!(app.get(user, "lab").await.status, status, "{user}");
+    }
+    assert!(is_listed(&app, "lab").await && is_listed(&app, "crash").await && !is_listed(&app, "new").await);
+    assert_eq!(app.cluster.names().await, before);
+
+    comes_back(&app, &mut server).await;
+    app.get(JUPYTERHUB, "lab").await.assert(200, &told);
+    app.get(JUPYTERHUB, "crash").await.assert(200, &explained.body);
+    app.get(JUPYTERHUB, "nobody").await.assert(404, r#"{"detail":"Not found."}"#);
+    assert_eq!(app.get("jupyterhub:wrong", "lab").await.status, 401);
+    assert_eq!(app.start_service(JUPYTERHUB, "new", "s1", RUN).await.status, 201);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_during_an_outage_is_carried_out_at_once_and_written_down_later() {
+    let mut server = PostgresServer::start().await;
+    let app = app_on(&server).await;
+    started(&app, "lab").await;
+    let other = started(&app, "other").await;
+
+    server.kill();
+    app.delete(JUPYTERHUB, "lab").await.assert(204, "");
+    app.cluster.nothing_of("lab-s1").await;
+    app.delete(JUPYTERHUB, "nobody").await.assert(204, "");
+    assert!(!running(&app.get(JUPYTERHUB, "lab").await));
+    app.get(JUPYTERHUB, "other").await.assert(200, &other);
+
+    comes_back(&app, &mut server).await;
+    eventually("the stop is written down and done", async || (!is_listed(&app, "lab").await).then_some(())).await;
+    app.get(JUPYTERHUB, "lab").await.assert(404, r#"{"detail":"Not found."}"#);
+    app.get(JUPYTERHUB, "other").await.assert(200, &other);
+    // It was of the start that there was, not of the next one.
+    started(&app, "lab").await;
+    assert!(running(&app.get(JUPYTERHUB, "lab").await));
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_service_is_told_only_once_it_is_written_down() {
+    let mut server = PostgresServer::start().await;
+    let app = app_on(&server).await;
+    let told = started(&app, "lab").await;
+    server.kill();
+    app.cluster.delete("Deployment", "depl-lab-s1").await;
+    app.cluster.nothing_of("depl-lab-s1").await;
+    for _ in 0..20 {
+        app.get(JUPYTERHUB, "lab").await.assert(200, &told);
+    }
+    comes_back(&app, &mut server).await;
+    let ended = ends(&app, "lab").await;
+    assert_eq!(ended.json().member("details").member("error").text(), "Service is gone");
+    app.get(JUPYTERHUB, "lab").await.assert(200, &ended.body);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_connections_fail_neither_polls_nor_starts() {
+    let server = PostgresServer::start().await;
+    let app = app_on(&server).await;
+    let told = started(&app, "lab").await;
+    for round in 0..5 {
+        server
+            .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'k8smgr'")
+            .await;
+        app.get(JUPYTERHUB, "lab").await.assert(200, &told);
+        app.get(JUPYTERHUB, "nobody").await.assert(404, r#"{"detail":"Not found."}"#);
+        let started = app.start_service(JUPYTERHUB, &format!("lab{round}"), "s1", RUN).await;
+        assert_eq!(started.status, 201, "{}", started.body);
+    }
+    for round in 0..5 {
+        app.delete(JUPYTERHUB, &format!("lab{round}")).await.assert(204, "");
+    }
+    eventually("only lab is left", async || (app.list(JUPYTERHUB).await.json().items().len() == 1).then_some(())).await;
+    app.get(JUPYTERHUB, "lab").await.assert(200, &told);
+    app.end().await;
+}
