@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ::local_cluster::LocalCluster;
 use clap::Args;
 
 use super::local_cluster;
@@ -52,15 +53,22 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     // It may wait for its database for long.
     let app = tokio::select! {
         app = App::start(settings) => app?,
-        () = signals.next() => return Ok(()),
+        () = signals.next() => {
+            end_cluster(cluster).await;
+            return Ok(());
+        }
     };
     println!("listening on http://{}", app.address());
     let end = async {
         let ended = app.shut_down().await;
-        if let Some(cluster) = cluster {
-            cluster.shutdown().await;
-        }
+        end_cluster(cluster).await;
         ended
     };
     signals.end_with(end).await
+}
+
+async fn end_cluster(cluster: Option<LocalCluster>) {
+    if let Some(cluster) = cluster {
+        cluster.shutdown().await;
+    }
 }

@@ -51,7 +51,7 @@ impl ClusterError {
 
     /// We may not do it, or there is nothing to do it on: asking again changes nothing.
     pub fn is_missing_right(&self) -> bool {
-        matches!(self, ClusterError::Api(status) if matches!(status.code, 403 | 404 | 405))
+        matches!(self, ClusterError::Api(status) if matches!(status.code, 403..=405))
     }
 
     pub fn is_already_there(&self) -> bool {

@@ -28,7 +28,7 @@ pub(super) async fn run(mut election: Election, status: watch::Sender<LeaderStat
         }
     }
     let led = leads_until.is_some();
-    publish(&status, LeaderStatus { leading: false, leader: None, problem: None, ..status.borrow().clone() });
+    publish(&status, LeaderStatus { leading: false, elected_by: election.elected_by(), leader: None, problem: None });
     // Also where an attempt was cut off that may have taken effect.
     match election.release(Deadline::after(RELEASE_TIME)).await {
         Ok(()) if led => tracing::info!("the leadership was given back"),

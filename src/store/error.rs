@@ -8,7 +8,7 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("failed to create {path}, where the database belongs")]
+    #[error("failed to create {path}; K8s Manager must be able to write to the folder of its database")]
     Create { path: PathBuf, source: std::io::Error },
     #[error(
         "another K8s Manager ({holder}) serves the database {database}; end it first, or use PostgreSQL for several \

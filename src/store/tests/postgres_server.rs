@@ -54,6 +54,10 @@ impl PostgresServer {
 
     /// An immediate shutdown: nobody's connection survives it.
     pub fn kill(&mut self) {
+        // Its number may be another process's since.
+        if self.process.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return;
+        }
         let _ = Command::new("kill").arg("-QUIT").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }

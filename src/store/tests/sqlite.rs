@@ -35,6 +35,18 @@ async fn a_folder_that_cannot_be_made_is_told() {
     assert!(matches!(&error, StoreError::Create { path, .. } if path.ends_with("file/folder")), "{error:?}");
 }
 
+/// /sys takes no files, not even root's.
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_to_is_told() {
+    let path = Path::new("/sys/k8smgr.sqlite3");
+    let lock = ProcessLock::take(&DatabaseUrl::sqlite(path).unwrap()).unwrap_err();
+    for error in [error_of(path).await, lock] {
+        let told = error.to_string();
+        assert!(told.starts_with("failed to create /sys/k8smgr.sqlite3"), "{told}");
+        assert!(told.contains("must be able to write to the folder of its database"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
