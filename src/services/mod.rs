@@ -4,6 +4,7 @@
 //! is touched. Nothing here knows HTTP.
 
 mod adopt;
+mod adopted_marks;
 mod apply;
 mod arrivals;
 mod error;

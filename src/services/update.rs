@@ -56,7 +56,6 @@ impl Services {
         let is_new = |it: &&Planned| !record.objects.iter().any(|known| known.is_same_object(&it.target));
         objects.extend(planned.iter().filter(is_new).map(|it| it.target.clone()));
         self.store.set_objects(record.sequence, &objects).await?;
-        self.note_objects_on_owner(&objects, deadline).await?;
 
         for mut it in planned {
             if let Some(AppliedObject { name, namespace, uid: Some(uid), .. }) = record.objects.first()
@@ -72,10 +71,14 @@ impl Services {
             self.store.set_objects(record.sequence, &objects).await?;
         }
         self.cluster.watch(&objects, deadline).await?;
+        if let Err(error) = self.note_objects_on_owner(&objects, deadline).await {
+            tracing::warn!(id = %record.object_id, %error, "what an update made is not noted for a rebuild");
+        }
         Ok(())
     }
 
-    /// For `rebuild`: what the update makes is found again also when the database is lost.
+    /// For `rebuild`: what the update made is found again also when the database is lost. What an update that broke off
+    /// made has the owner reference.
     async fn note_objects_on_owner(&self, objects: &[AppliedObject], deadline: Deadline) -> Result<(), ClusterError> {
         let Some(owner) = objects.first() else { return Ok(()) };
         let listed = rebuild_data::objects_annotation(objects);
