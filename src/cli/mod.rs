@@ -35,6 +35,7 @@ enum Command {
     /// Take over users, tokens, running services, log handlers and user jobs from the Python implementation.
     Import(import::ImportArguments),
     /// Write the records of running services anew from the cluster, after the database was lost or restored.
+    /// To be run before the service is started again.
     Rebuild(rebuild::RebuildArguments),
     /// Copy the SQLite database to a file, also while the service runs.
     Backup(backup::BackupArguments),

@@ -1,4 +1,5 @@
 //! `k8smgr rebuild`: writes the records of services anew from the cluster, after the database was lost or restored.
+//! To be run before the service is started again: a running one would go on under the id it knows.
 
 use std::path::PathBuf;
 

@@ -17,6 +17,9 @@ use crate::domain::mark::{INSTALLATION_LABEL, SERVICE_LABEL};
 /// Whether the API server answers is known after this.
 const REACH_TIME: Duration = Duration::from_secs(10);
 
+/// Before an object that somebody else changed meanwhile is read again.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+
 impl Cluster {
     /// Whether the API server answers at all.
     pub async fn reach(&self) -> Result<(), ClusterError> {
@@ -59,7 +62,7 @@ impl Cluster {
             match call(deadline, || api.patch_metadata(&target.name, &parameters, &patch)).await {
                 Ok(_) => return Ok(true),
                 Err(error) if error.is_not_found() => return Ok(false),
-                Err(error) if error.is_conflict() && !deadline.has_passed() => {}
+                Err(error) if error.is_conflict() && !deadline.has_passed() => tokio::time::sleep(CONFLICT_PAUSE).await,
                 Err(error) => return Err(error),
             }
         }

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 
 use super::manifest;
 use super::ownership::{CREDENTIAL, SERVER_NAME, SERVICE_NAME, START_ID, USER_ID};
-use crate::domain::mark::SERVICE_LABEL;
 use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
 
 const START_DATE: &str = "k8smgr.io/start-date";
@@ -96,7 +95,7 @@ pub fn read(
     let service = parsed(SERVICE_NAME, text(SERVICE_NAME)?, |it| ServiceName::parse(it).ok())?;
     let start_date: Timestamp = parsed(START_DATE, text(START_DATE)?, |it| it.parse().ok())?;
     let mark = Mark::new(installation, &credential, &server_name, &start_id, start_date);
-    if labels.get(SERVICE_LABEL).map(String::as_str) != Some(mark.service()) {
+    if !mark.is_on(labels) {
         return Err(RebuildDataError::Changed);
     }
     let user_options = match annotations.get(USER_OPTIONS) {

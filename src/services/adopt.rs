@@ -1,35 +1,23 @@
-//! Taking over services that the reference implementation started: a record, and our marks on what runs.
+//! Taking over services that the reference implementation started: what is theirs in the cluster, and their record.
 //!
-//! The record comes first, so that nothing marked is ever without one. Marks are laid over the metadata of objects and
-//! of running pods; a pod template is never touched, since that would restart its pods. So a pod that a controller makes
-//! later carries no mark: `recover` looks for such pods where a service does not seem to run, and before a service is
-//! called dead its workloads are asked for them.
+//! The record comes first, so that nothing marked is ever without one; the marks are `adopted_marks`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
-use serde_json::{Value, json};
 
 use super::Services;
 use crate::cluster::{ClusterError, Deadline};
+use crate::description::Manifest;
 use crate::description::names::{certs_secret_name, secret_name};
 use crate::description::rendered::{self, Rendered, RenderedError};
-use crate::description::{Manifest, Ownership, rebuild_data};
-use crate::domain::mark::{INSTALLATION_LABEL, MAIN_ROLE, ROLE_LABEL};
-use crate::domain::status::{MainContainer, Observation};
-use crate::domain::{
-    AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, ServiceRecord, StartId,
-};
+use crate::domain::mark::INSTALLATION_LABEL;
+use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
 use crate::store::{FoundService, Inserted, StoreError};
 
 /// What taking over one service may take.
-const ADOPTION_TIME: Duration = Duration::from_secs(30);
-/// What marking the pods of one service may take while it is polled.
-const LOOK_TIME: Duration = Duration::from_secs(2);
-const AT_ONCE: usize = 4;
+pub(super) const ADOPTION_TIME: Duration = Duration::from_secs(30);
 /// The kinds that the reference deletes when a service stops. Without its files they are found by name.
 const KINDS_OF_THE_REFERENCE: [(&str, &str); 5] =
     [("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("apps/v1", "Deployment"), ("v1", "Pod")];
@@ -85,7 +73,8 @@ impl Services {
         let deadline = Deadline::after(ADOPTION_TIME);
         let named = self.store.services_named(&adoption.credential, &adoption.server_name).await?;
         if let Some(record) = named.iter().find(|it| it.start_id == adoption.start_id) {
-            if !is_dry {
+            // One that an import before this one did not complete.
+            if !is_dry && self.store.is_adopted_and_runs(record.sequence).await? {
                 self.mark_adopted(record, deadline).await?;
             }
             return Ok(Adopted::ThereAlready);
@@ -243,137 +232,10 @@ impl Services {
         Ok(there)
     }
 
-    /// Lays our marks over what an adopted service has in the cluster. The pods come last: where they are marked,
-    /// everything is.
-    pub(super) async fn mark_adopted(&self, record: &ServiceRecord, deadline: Deadline) -> Result<(), ClusterError> {
-        let mark = self.mark(record);
-        let owner = record.objects.first().cloned();
-        for object in record.objects.iter().filter(|it| it.uid.is_some()) {
-            let is_owner = owner.as_ref() == Some(object);
-            let change = |there: &ObjectMeta| match is_marked(there, &mark, object) {
-                true => None,
-                false => Some(self.adopting_metadata(record, object, is_owner, owner.as_ref(), there)),
-            };
-            self.cluster.change_metadata(object, change, deadline).await?;
-        }
-        for workload in record.objects.iter().filter(|it| it.is_workload) {
-            self.mark_pods(record, workload, deadline).await?;
-        }
-        Ok(())
-    }
-
-    fn adopting_metadata(
-        &self,
-        record: &ServiceRecord,
-        object: &AppliedObject,
-        is_owner: bool,
-        owner: Option<&AppliedObject>,
-        there: &ObjectMeta,
-    ) -> Value {
-        let mark = self.mark(record);
-        let config = self.config.current();
-        let ownership = Ownership::of_record(record, &mark, &config.services.container_main_name);
-        let mut metadata = ownership.adopting_metadata(object, &there.labels.clone().unwrap_or_default());
-        if is_owner {
-            for (key, value) in rebuild_data::annotations(&new_of(record), true) {
-                metadata["annotations"][key] = json!(value);
-            }
-        } else if let Some(AppliedObject { name, namespace, uid: Some(uid), .. }) = owner
-            && !object.is_kept
-            && object.namespace == *namespace
-        {
-            let mut owners = there.owner_references.clone().unwrap_or_default();
-            if owners.iter().all(|it| it.uid != *uid) {
-                owners.push(OwnerReference {
-                    api_version: "v1".to_owned(),
-                    kind: "Secret".to_owned(),
-                    name: name.clone(),
-                    uid: uid.clone(),
-                    ..OwnerReference::default()
-                });
-            }
-            metadata["ownerReferences"] = json!(owners);
-        }
-        metadata
-    }
-
-    /// Marks the pods of an adopted workload. True: there was one that runs and was not marked.
-    async fn mark_pods(
-        &self,
-        record: &ServiceRecord,
-        workload: &AppliedObject,
-        deadline: Deadline,
-    ) -> Result<bool, ClusterError> {
-        let Some(pods) = self.cluster.pods_of_adopted(workload, deadline).await? else { return Ok(false) };
-        let (mark, config) = (self.mark(record), self.config.current());
-        let ownership = Ownership::of_record(record, &mark, &config.services.container_main_name);
-        let mut found = false;
-        for pod in pods.into_iter().filter(|it| it.deletion_timestamp.is_none()) {
-            let target = AppliedObject {
-                api_version: "v1".to_owned(),
-                kind: "Pod".to_owned(),
-                namespace: pod.namespace,
-                name: pod.name.unwrap_or_default(),
-                uid: pod.uid,
-                is_workload: true,
-                is_kept: false,
-            };
-            let is_marked = |there: &ObjectMeta| is_marked(there, &mark, &target);
-            let change = |there: &ObjectMeta| {
-                let labels = there.labels.clone().unwrap_or_default();
-                (!is_marked(there)).then(|| ownership.adopting_pod_metadata(&labels))
-            };
-            found |= !pod.labels.as_ref().is_some_and(|labels| mark.is_on(labels));
-            self.cluster.change_metadata(&target, change, deadline).await?;
-        }
-        Ok(found)
-    }
-
-    /// Marks the pods that controllers made for adopted services since. Only services that do not seem to run are
-    /// looked at: of the others the pod is known.
-    pub(super) async fn mark_new_pods_of_adopted(&self) -> Result<(), StoreError> {
-        let adopted = self.store.adopted_services().await?;
-        let unseen = adopted.into_iter().filter(|record| {
-            let watches = self.cluster.watches();
-            self.cluster.is_synced(&record.objects) && !seems_to_run(&watches.observe(self.mark(record).service()))
-        });
-        let mark = |record: ServiceRecord| async move {
-            if let Err(error) = self.mark_adopted(&record, Deadline::after(ADOPTION_TIME)).await {
-                tracing::debug!(id = %record.object_id, %error, "the pods of an adopted service are marked later");
-            }
-        };
-        stream::iter(unseen).for_each_concurrent(AT_ONCE, mark).await;
-        Ok(())
-    }
-
-    /// Whether an adopted service has a pod that the cache does not know, or whether that cannot be told. It is known
-    /// soon.
-    pub(super) async fn has_unseen_pods(&self, record: &ServiceRecord) -> bool {
-        let deadline = Deadline::after(LOOK_TIME);
-        for workload in record.objects.iter().filter(|it| it.is_workload) {
-            match self.mark_pods(record, workload, deadline).await {
-                Ok(false) => {}
-                Ok(true) => return true,
-                Err(error) => {
-                    tracing::debug!(id = %record.object_id, %error, "cannot look for pods without a mark");
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
     fn mark_of_new(&self, new: &NewService) -> Mark {
         let (credential, server_name) = (&new.credential, &new.server_name);
         Mark::new(&self.site.installation, credential, server_name, &new.start_id, new.start_date)
     }
-}
-
-fn seems_to_run(observation: &Observation) -> bool {
-    observation
-        .pods
-        .iter()
-        .any(|pod| !pod.is_deleting && !pod.phase.is_terminal() && pod.main == MainContainer::Running)
 }
 
 /// Whether somebody else's mark is on it.
@@ -382,34 +244,8 @@ fn is_others(there: &ObjectMeta, mark: &Mark, is_kept: bool) -> bool {
     !(mark.is_on(labels) || (is_kept && mark.is_of_credential(labels)))
 }
 
-/// Whether all of our marks are on it that it needs.
-fn is_marked(there: &ObjectMeta, mark: &Mark, object: &AppliedObject) -> bool {
-    let Some(labels) = &there.labels else { return false };
-    let has_role = || labels.get(ROLE_LABEL).is_some_and(|role| role == MAIN_ROLE);
-    match object.is_kept {
-        true => mark.is_of_credential(labels),
-        false => mark.is_on(labels) && (!object.is_workload || has_role()),
-    }
-}
-
 /// What an admin should know of a service that is not whole.
 fn missing_parts(objects: &[AppliedObject]) -> Vec<String> {
     let missing = objects.iter().filter(|it| it.uid.is_none());
     missing.map(|it| format!("{} {} is gone", it.kind, it.name)).collect()
-}
-
-fn new_of(record: &ServiceRecord) -> NewService {
-    NewService {
-        credential: record.credential.clone(),
-        server_name: record.server_name.clone(),
-        start_id: record.start_id.clone(),
-        object_id: record.object_id.clone(),
-        service: record.service.clone(),
-        user_options: record.user_options.clone(),
-        jhub_user_id: record.jhub_user_id,
-        start_date: record.start_date,
-        namespace: record.namespace.clone(),
-        objects: record.objects.clone(),
-        update_manifest: record.update_manifest.clone(),
-    }
 }

@@ -5,6 +5,7 @@
 
 mod acceptance;
 mod adopt;
+mod adopted_marks;
 mod ages;
 mod apply;
 mod arrivals;

@@ -55,7 +55,6 @@ impl Services {
         fail_point!(UpdateBeforeRecord);
         self.store.set_objects(record.sequence, &objects).await?;
         fail_point!(UpdateAfterRecord);
-        self.note_objects_on_owner(&objects, deadline).await?;
 
         for mut it in planned {
             if let Some(AppliedObject { name, namespace, uid: Some(uid), .. }) = record.objects.first()
@@ -73,6 +72,9 @@ impl Services {
         }
         fail_point!(UpdateAfterObjects);
         self.cluster.watch(&objects, deadline).await?;
+        if let Err(error) = self.note_objects_on_owner(&objects, deadline).await {
+            tracing::warn!(id = %record.object_id, %error, "what an update made is not noted for a rebuild");
+        }
         self.known.put(&ServiceRecord { objects: objects.clone(), ..record.clone() }, &mark);
         self.undo_if_stopped(ServiceRecord { objects, ..record }, deadline).await
     }
@@ -88,7 +90,8 @@ impl Services {
         }
     }
 
-    /// For `rebuild`: what the update makes is found again also when the database is lost.
+    /// For `rebuild`: what the update made is found again also when the database is lost. What an update that broke off
+    /// made has the owner reference.
     async fn note_objects_on_owner(&self, objects: &[AppliedObject], deadline: Deadline) -> Result<(), ClusterError> {
         let Some(owner) = objects.first() else { return Ok(()) };
         let listed = rebuild_data::objects_annotation(objects);

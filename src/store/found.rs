@@ -81,6 +81,16 @@ impl Store {
             .load(connection))?)
     }
 
+    pub async fn is_adopted_and_runs(&self, sequence: i64) -> Result<bool, StoreError> {
+        let found = query!(self.read, |connection| dsl::services
+            .filter(dsl::sequence.eq(sequence))
+            .filter(dsl::is_adopted)
+            .filter(dsl::state.eq(ServiceState::Running.as_str()))
+            .count()
+            .get_result::<i64>(connection))?;
+        Ok(found == 1)
+    }
+
     /// Adds a user as it is, with any kind of password hash. False: the name is taken, and nothing was changed.
     pub async fn insert_user(&self, user: &User) -> Result<bool, StoreError> {
         let row = NewUserRow {

@@ -35,9 +35,12 @@ pub async fn a_found_service_runs_at_once_and_is_written_down_once(database: Tes
 
 pub async fn only_running_adopted_services_are_looked_after(database: TestDatabase) {
     let store = database.connect().await;
-    insert(&store, &found("adopted", "s1", false, true)).await;
-    insert(&store, &found("rebuilt", "s2", false, false)).await;
-    insert(&store, &found("stopping", "s3", true, true)).await;
+    let adopted = insert(&store, &found("adopted", "s1", false, true)).await;
+    let rebuilt = insert(&store, &found("rebuilt", "s2", false, false)).await;
+    let stopping = insert(&store, &found("stopping", "s3", true, true)).await;
+    for (record, expected) in [(adopted, true), (rebuilt, false), (stopping, false)] {
+        assert_eq!(store.is_adopted_and_runs(record.sequence).await.unwrap(), expected, "{}", record.server_name);
+    }
     store.insert_service(&new_service("hub", "started", "s4")).await.unwrap();
     let names: Vec<_> = store.adopted_services().await.unwrap().into_iter().map(|it| it.server_name).collect();
     assert_eq!(names, [server("adopted")]);
