@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::auth::{Authenticator, create_startup_users};
 use crate::cluster::Cluster;
 use crate::config::{Config, Environment, SharedConfig};
+use crate::domain::Clock;
 use crate::http::{Api, Limits, Server, routes};
 use crate::log_handlers;
 use crate::services::{Services, Site, recover_forever};
@@ -26,6 +27,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The text of a kubeconfig; without one the environment is asked.
     pub kubeconfig: Option<String>,
+    /// The system's; tests move theirs.
+    pub clock: Clock,
 }
 
 /// A running K8s Manager.
@@ -43,7 +46,7 @@ impl App {
     /// Starts: database, log handlers, users, cluster, services, and at last the listener, so that whoever gets an answer gets the
     /// right one.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let Settings { config, environment, database_url, listen, kubeconfig } = settings;
+        let Settings { config, environment, database_url, listen, kubeconfig, clock } = settings;
         let store = Store::connect(&database_url).await.with_context(|| format!("database {database_url}"))?;
         let config = SharedConfig::new(config);
         let log_handlers = StoredLogHandlers::new(
@@ -57,7 +60,8 @@ impl App {
         create_users(&store, &config.current(), &environment).await?;
 
         let client = crate::cluster::connect(kubeconfig.as_deref()).await?;
-        let cluster = Cluster::new(client, &installation);
+        let cluster =
+            Cluster::new(client, &installation, clock.clone(), config.current().services.shrunken_list_percent);
         cluster.watches().watch_pods(&environment.deployment_namespace);
         let site = Site {
             stage: environment.stage.clone(),
@@ -69,7 +73,7 @@ impl App {
             max_header_bytes: config.current().http.max_header_bytes,
             request_timeout: Duration::from_secs(config.current().http.request_timeout_seconds),
         };
-        let services = Services::new(store.clone(), cluster, config.clone(), site);
+        let services = Services::new(store.clone(), cluster, config.clone(), site, clock);
         let authenticator = Arc::new(Authenticator::new(store.clone()));
 
         let listener = TcpListener::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;

@@ -10,6 +10,7 @@ use super::settings::{database_url, load_config};
 use super::signals::end_with;
 use crate::app::{App, Settings};
 use crate::config::{Environment, SecretUrl};
+use crate::domain::Clock;
 
 #[derive(Debug, Args)]
 pub struct ServeArguments {
@@ -44,7 +45,8 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     };
     let kubeconfig = cluster.as_ref().map(|cluster| cluster.kubeconfig());
 
-    let app = App::start(Settings { config, environment, database_url, listen, kubeconfig }).await?;
+    let app =
+        App::start(Settings { config, environment, database_url, listen, kubeconfig, clock: Clock::default() }).await?;
     println!("listening on http://{}", app.address());
     end_with(async {
         let ended = app.shut_down().await;

@@ -6,10 +6,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::ClusterError;
 
-/// How long one attempt may take before it is given up.
+/// How long one attempt may take before it is given up. The first one may meet a connection that died unnoticed.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(3);
 const ATTEMPT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// When a piece of work has to be done.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +36,9 @@ pub(super) async fn call<T, F>(deadline: Deadline, mut attempt: impl FnMut() -> 
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut limit) = (FIRST_PAUSE, FIRST_ATTEMPT);
     loop {
-        let end = deadline.0.min(Instant::now() + ATTEMPT);
+        let end = deadline.0.min(Instant::now() + limit);
         let error = match timeout_at(end, attempt()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => ClusterError::from(error),
@@ -48,7 +49,9 @@ where
             return Err(error);
         }
         tracing::debug!(%error, pause_ms = wanted.as_millis(), "call to the API server failed, trying again");
+        metrics::counter!("k8smgr_api_retries_total").increment(1);
         sleep(wanted).await;
+        limit = ATTEMPT;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

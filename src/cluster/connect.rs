@@ -30,8 +30,9 @@ pub async fn connect(kubeconfig: Option<&str>) -> Result<Client, ConnectError> {
         None => Config::infer().await.map_err(ConnectError::Find)?,
     };
     config.connect_timeout = Some(Duration::from_secs(5));
-    // Watches are asked anew more often than this, so a connection that is silent for longer is dead.
-    config.read_timeout = Some(Duration::from_secs(30));
+    // Watches are asked anew more often than this, so a connection that is silent for longer is dead; with the time to
+    // connect, that is noticed within 30 s.
+    config.read_timeout = Some(Duration::from_secs(23));
     // Retries are ours: they know each call's deadline.
     config.default_retry = false;
     Client::try_from(config).map_err(ConnectError::Client)

@@ -57,13 +57,26 @@ impl ClusterError {
         matches!(self, ClusterError::Api(status) if status.code == 409)
     }
 
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, ClusterError::Api(status) if status.code == 403)
+    }
+
+    /// The kind is served and cannot be listed, or is not served any more.
+    pub(super) fn is_not_listable(&self) -> bool {
+        matches!(self, ClusterError::Api(status) if [404, 405, 406].contains(&status.code))
+    }
+
     /// The API server may answer otherwise a little later.
     pub fn is_passing(&self) -> bool {
         match self {
             ClusterError::Unreachable(_) | ClusterError::Timeout | ClusterError::Garbled(_) => true,
             // A quota that is just being counted is a conflict, too.
             ClusterError::Api(status) if status.code == 409 => is_quota_conflict(status),
-            ClusterError::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
+            ClusterError::Api(status) => match status.code {
+                // A token that is just being replaced is refused until the new one was read.
+                401 | 429 | 500 | 502 | 503 | 504 => true,
+                _ => false,
+            },
             ClusterError::UnknownKind { .. } | ClusterError::Taken { .. } => false,
         }
     }

@@ -8,6 +8,7 @@ mod calls;
 mod connect;
 mod error;
 mod explain;
+mod labelled;
 mod objects;
 mod resources;
 pub mod watch;
@@ -15,11 +16,14 @@ pub mod watch;
 pub use calls::Deadline;
 pub use connect::{ConnectError, connect};
 pub use error::ClusterError;
+pub use labelled::Labelled;
 pub use objects::Deletion;
 
 use std::sync::Arc;
 
 use kube::Client;
+
+use crate::domain::Clock;
 
 /// The field manager of everything we apply.
 pub const FIELD_MANAGER: &str = "k8smgr";
@@ -28,16 +32,22 @@ pub const FIELD_MANAGER: &str = "k8smgr";
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    installation: String,
     resources: Arc<resources::Resources>,
     watches: Arc<watch::Watches>,
 }
 
 impl Cluster {
-    /// `installation` is the label value that marks what is ours; `default_namespace` is where objects without a
-    /// namespace go.
-    pub fn new(client: Client, installation: &str) -> Self {
-        let watches = watch::Watches::new(client.clone(), installation);
-        Self { client, resources: Arc::default(), watches: Arc::new(watches) }
+    /// `installation` is the label value that marks what is ours. A list that lacks more than `shrunken_list_percent` of
+    /// what was known is not believed until direct reads confirm it.
+    pub fn new(client: Client, installation: &str, clock: Clock, shrunken_list_percent: u8) -> Self {
+        let watches = watch::Watches::new(client.clone(), installation, clock, shrunken_list_percent);
+        Self { client, installation: installation.to_owned(), resources: Arc::default(), watches: Arc::new(watches) }
+    }
+
+    /// How the watches are doing: what fails, since when and why.
+    pub fn health(&self) -> Vec<watch::WatchHealth> {
+        self.watches.health()
     }
 
     pub fn watches(&self) -> &Arc<watch::Watches> {

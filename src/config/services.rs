@@ -58,6 +58,19 @@ pub struct Services {
     /// How long, in seconds, what explains the end of a service is kept after it ended by itself, where it is not
     /// started again. Reload.
     pub ended_ttl_seconds: u64,
+    /// How long, in seconds, an object that carries this installation's label may be without a record before it is
+    /// removed; at least until it was found so twice. Reload.
+    pub sweep_grace_seconds: u64,
+    /// Most services that may be removed at once for want of a record. More than these are taken for a database that lacks
+    /// records (an old backup): nothing is removed until `k8smgr rebuild` was run or this is raised. Reload.
+    pub sweep_most_services: usize,
+    /// Whether services without a record may be removed though they run. Otherwise nothing is removed while there are
+    /// any. Reload.
+    pub sweep_running_services: bool,
+    /// A list of objects that lacks more than this share of what was there before, in percent, is not believed: what is
+    /// missing is read one by one first. Restart.
+    #[schemars(range(max = 100))]
+    pub shrunken_list_percent: u8,
 }
 
 impl Default for Services {
@@ -82,6 +95,10 @@ impl Default for Services {
             pod_events_to_fail: Vec::new(),
             status_information: StatusInformation::default(),
             ended_ttl_seconds: 3600,
+            sweep_grace_seconds: 300,
+            sweep_most_services: 10,
+            sweep_running_services: false,
+            shrunken_list_percent: 20,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure data and pure functions. Nothing here knows a client, a disk or a database.
 
+pub mod clock;
 pub mod group;
 pub mod json;
 pub mod mark;
@@ -11,6 +12,7 @@ pub mod record;
 pub mod status;
 pub mod target;
 
+pub use clock::{Clock, Moment};
 pub use json::Json;
 pub use mark::Mark;
 pub use names::{Credential, NameError, ServerName, ServiceName, StartId};

@@ -3,7 +3,11 @@
 //! `running: false` ends a user's server for good, so it needs positive evidence; whatever may still heal counts as
 //! running. One function from data to data; the clock is an argument.
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Moment;
 
 /// The waiting reasons that do not heal by themselves. The kubelet alternates between some of them.
 pub const FATAL_WAITING_REASONS: [&str; 8] = [
@@ -52,9 +56,9 @@ pub struct PodObservation {
     pub phase: PodPhase,
     pub main: MainContainer,
     /// Since when the main or an init container waits for one of `FATAL_WAITING_REASONS`, as far as we saw it.
-    pub stuck_since: Option<Timestamp>,
+    pub stuck_since: Option<Moment>,
     /// Since when the pod is terminal, as far as we saw it.
-    pub terminal_since: Option<Timestamp>,
+    pub terminal_since: Option<Moment>,
     /// A controller (ReplicaSet, StatefulSet) makes a new pod in its place; a Job's or bare pod is final.
     pub is_replaced: bool,
     pub is_deleting: bool,
@@ -103,14 +107,14 @@ pub enum Verdict {
 
 /// Judges by the newest pod. An older one counts where it runs (it serves the user while a new one does not come up), and
 /// where replacement after replacement failed.
-pub fn judge(observation: &Observation, now: Timestamp, grace: SignedDuration) -> Verdict {
+pub fn judge(observation: &Observation, now: Moment, grace: Duration) -> Verdict {
     let newest = observation.pods.iter().filter(|pod| !pod.is_deleting).max_by_key(|pod| (pod.created, &pod.name));
     let Some(pod) = newest else { return without_pod(observation) };
     let serves = |it: &PodObservation| !it.is_deleting && !it.phase.is_terminal() && it.main == MainContainer::Running;
     if observation.pods.iter().any(serves) {
         return Verdict::Running;
     }
-    let past_grace = |since: Option<Timestamp>| since.is_some_and(|since| now.duration_since(since) >= grace);
+    let past_grace = |since: Option<Moment>| since.is_some_and(|since| now.since(since) >= grace);
     let failed_before = observation.pods.iter().filter(|it| it.phase.is_terminal() && it.uid != pod.uid);
 
     if pod.phase.is_terminal() {
@@ -155,16 +159,20 @@ mod tests {
         Timestamp::from_second(1_000 + second).unwrap()
     }
 
-    fn pod(name: &str, created: i64, phase: PodPhase, main: MainContainer) -> PodObservation {
+    fn moment(second: u64) -> Moment {
+        Moment::after(Duration::from_secs(1_000 + second))
+    }
+
+    fn pod(name: &str, created: u32, phase: PodPhase, main: MainContainer) -> PodObservation {
         PodObservation {
             namespace: "n".into(),
             name: name.into(),
             uid: name.into(),
-            created: at(created),
+            created: at(created.into()),
             phase,
             main,
             stuck_since: None,
-            terminal_since: phase.is_terminal().then(|| at(created)),
+            terminal_since: phase.is_terminal().then(|| moment(created.into())),
             is_replaced: true,
             is_deleting: false,
         }
@@ -172,7 +180,7 @@ mod tests {
 
     fn verdict(pods: Vec<PodObservation>, desired: &[Option<i64>]) -> String {
         let workloads = desired.iter().map(|&desired| WorkloadObservation { desired }).collect();
-        match judge(&Observation { pods, workloads }, at(100), SignedDuration::from_secs(30)) {
+        match judge(&Observation { pods, workloads }, moment(100), Duration::from_secs(30)) {
             Verdict::Running => "running".into(),
             Verdict::Waiting(_) => "waiting".into(),
             Verdict::Gone => "gone".into(),
@@ -189,7 +197,7 @@ mod tests {
         let one = |name, created, phase, main| vec![pod(name, created, phase, main)];
         let running = PodPhase::Running;
         let bare = |phase| vec![PodObservation { is_replaced: false, ..pod("a", 99, phase, Terminated) }];
-        let stuck = |since| vec![PodObservation { stuck_since: Some(at(since)), ..pod("a", 1, Pending, Waiting) }];
+        let stuck = |since| vec![PodObservation { stuck_since: Some(moment(since)), ..pod("a", 1, Pending, Waiting) }];
         let deleting = |main| vec![PodObservation { is_deleting: true, ..pod("a", 1, running, main) }];
         let two = |first: PodObservation, second: PodObservation| vec![first, second];
         for (case, pods, desired, expected) in [
@@ -242,7 +250,7 @@ mod tests {
                 "an update that cannot start, the old pod serves",
                 vec![
                     pod("a", 1, running, Running),
-                    PodObservation { stuck_since: Some(at(1)), ..pod("b", 2, Pending, Waiting) },
+                    PodObservation { stuck_since: Some(moment(1)), ..pod("b", 2, Pending, Waiting) },
                 ],
                 &[Some(1)],
                 "running",

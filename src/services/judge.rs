@@ -4,15 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::Services;
 use crate::cluster::watch::workloads::observe_value;
 use crate::cluster::{ClusterError, Deadline};
 use crate::domain::status::{Failure, MainContainer, PodObservation, Verdict, judge};
-use crate::domain::{AppliedObject, ServiceRecord};
+use crate::domain::{AppliedObject, Moment, ServiceRecord};
 
 /// A poll waits this long for a direct read.
 const CONFIRM_TIME: Duration = Duration::from_secs(2);
@@ -24,9 +22,9 @@ pub type Suspicions = Mutex<HashMap<String, Suspicion>>;
 
 #[derive(Clone, Copy)]
 pub struct Suspicion {
-    read: Instant,
+    read: Moment,
     /// Since when every reading was bad.
-    bad_since: Option<Instant>,
+    bad_since: Option<Moment>,
 }
 
 /// Why a service is over.
@@ -51,9 +49,9 @@ impl Services {
             return Judgement::CannotTell;
         }
         let information = &self.config.current().services.status_information;
-        let grace = SignedDuration::from_secs(i64::try_from(information.fatal_grace_seconds).unwrap_or(i64::MAX));
+        let grace = Duration::from_secs(information.fatal_grace_seconds);
         let observation = self.cluster.watches().observe(self.mark(record).service());
-        match judge(&observation, Timestamp::now(), grace) {
+        match judge(&observation, self.clock.moment(), grace) {
             Verdict::Running | Verdict::Waiting(None) => Judgement::Runs,
             Verdict::Failed(failure) => match self.still_fails(&failure).await {
                 true => Judgement::Over(End::Failed(failure)),
@@ -121,7 +119,7 @@ impl Services {
         }
         let known = self.suspicions.lock().unwrap_or_else(PoisonError::into_inner).get(&pod.uid).copied();
         let bad_since = match known {
-            Some(known) if known.read.elapsed() < EVENTS_EVERY => known.bad_since,
+            Some(known) if self.clock.moment().since(known.read) < EVENTS_EVERY => known.bad_since,
             _ => {
                 let deadline = Deadline::after(CONFIRM_TIME);
                 let read = self.cluster.pod_events(&pod.namespace, &pod.name, &pod.uid, deadline).await;
@@ -130,20 +128,22 @@ impl Services {
                 let last = &events[events.len().saturating_sub(services.status_information.pod_events_no)..];
                 let wanted = |event_type: &String| last.iter().any(|event| event.event_type == *event_type);
                 let is_bad = services.pod_events_to_fail.iter().all(wanted);
-                let bad_since = is_bad.then(|| known.and_then(|known| known.bad_since).unwrap_or_else(Instant::now));
+                let bad_since =
+                    is_bad.then(|| known.and_then(|known| known.bad_since).unwrap_or_else(|| self.clock.moment()));
                 self.remember(&pod.uid, bad_since);
                 bad_since
             }
         };
         let grace = Duration::from_secs(services.status_information.fatal_grace_seconds);
-        bad_since.is_some_and(|since| since.elapsed() >= grace)
+        bad_since.is_some_and(|since| self.clock.moment().since(since) >= grace)
     }
 
-    fn remember(&self, uid: &str, bad_since: Option<Instant>) {
+    fn remember(&self, uid: &str, bad_since: Option<Moment>) {
+        let now = self.clock.moment();
         let mut suspicions = self.suspicions.lock().unwrap_or_else(PoisonError::into_inner);
         // Pods that nobody asked for any more.
-        suspicions.retain(|_, it| it.read.elapsed() < Duration::from_secs(600));
-        suspicions.insert(uid.to_owned(), Suspicion { read: Instant::now(), bad_since });
+        suspicions.retain(|_, it| now.since(it.read) < Duration::from_secs(600));
+        suspicions.insert(uid.to_owned(), Suspicion { read: now, bad_since });
     }
 }
 

@@ -3,6 +3,7 @@
 //! A start flows `claim -> home -> apply -> record`; everything it is going to make is written down before the cluster
 //! is touched. Nothing here knows HTTP.
 
+mod ages;
 mod apply;
 mod arrivals;
 mod error;
@@ -16,22 +17,24 @@ mod recover;
 mod start;
 mod stop;
 mod supersede;
+mod survey;
+mod sweep;
 mod turns;
 mod update;
 
-use std::sync::{Arc, Mutex};
-
-use jiff::Timestamp;
-use tokio::time::Instant;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::{PollError, StartError, StopError, UpdateError};
 pub use plan::StartRequest;
 pub use poll::ServiceStatus;
 pub use recover::recover_forever;
+pub use sweep::SweepHalt;
 
 use crate::cluster::Cluster;
+use crate::cluster::watch::WatchHealth;
 use crate::config::SharedConfig;
-use crate::domain::{Credential, Mark, ServerName, ServiceRecord};
+use crate::domain::{Clock, Credential, Mark, ServerName, ServiceRecord};
 use crate::store::Store;
 
 /// What an installation is called and where it stands; fixed while the process runs.
@@ -60,14 +63,16 @@ pub struct Services {
     arrivals: arrivals::Arrivals,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
-    /// A record that was `starting` before is of a process that is no more.
-    born: Timestamp,
-    /// The same moment for durations: the clock may be set.
-    begun: Instant,
+    clock: Clock,
+    ages: ages::Ages,
+    recovering: recover::Recovering,
+    sweeping: sweep::Sweeping,
+    /// The services that this process has begun to start: one that runs is known to have been made.
+    started: Mutex<HashSet<i64>>,
 }
 
 impl Services {
-    pub fn new(store: Store, cluster: Cluster, config: SharedConfig, site: Site) -> Arc<Self> {
+    pub fn new(store: Store, cluster: Cluster, config: SharedConfig, site: Site, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             store,
             cluster,
@@ -76,10 +81,22 @@ impl Services {
             turns: turns::Turns::default(),
             arrivals: arrivals::Arrivals::default(),
             superseded: Mutex::default(),
-            born: Timestamp::now(),
-            begun: Instant::now(),
+            clock,
+            ages: ages::Ages::default(),
+            recovering: recover::Recovering::default(),
+            sweeping: sweep::Sweeping::default(),
+            started: Mutex::default(),
             suspicions: judge::Suspicions::default(),
         })
+    }
+
+    fn started(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the watches on the cluster are doing. For `/readyz`.
+    pub fn cluster_health(&self) -> Vec<WatchHealth> {
+        self.cluster.health()
     }
 
     fn mark(&self, record: &ServiceRecord) -> Mark {

@@ -45,7 +45,8 @@ impl Services {
     pub(super) async fn plan(&self, request: StartRequest, deadline: Deadline) -> Result<Plan, StartError> {
         let config = self.config.current();
         let site = self.site.clone();
-        let prepared = tokio::task::spawn_blocking(move || prepare(&config, &site, request));
+        let start_date = self.clock.now();
+        let prepared = tokio::task::spawn_blocking(move || prepare(&config, &site, request, start_date));
         // A file system that hangs must not hold the name for ever.
         let mut prepared = deadline.bound(prepared).await.ok_or(StartError::TooSlow)???;
         self.locate(&mut prepared.objects, deadline).await?;
@@ -69,9 +70,8 @@ impl Services {
     }
 }
 
-fn prepare(config: &Config, site: &Site, request: StartRequest) -> Result<Plan, StartError> {
+fn prepare(config: &Config, site: &Site, request: StartRequest, start_date: Timestamp) -> Result<Plan, StartError> {
     let id = ObjectId::new(&request.server_name, &request.start_id);
-    let start_date = Timestamp::now();
     let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id, start_date);
     let env_names: Vec<String> = request.env.keys().cloned().collect();
     let prepared = description::prepare(&DescriptionRequest {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tracing::Instrument;
 
 use super::judge::{End, Judgement};
@@ -51,7 +50,7 @@ impl Services {
             ServiceState::Running => match self.judge(&record).await {
                 Judgement::Runs => running(record, None),
                 // Its watches may not have begun yet, but what this process started is known to have been made.
-                Judgement::CannotTell if record.start_date >= self.born => running(record, None),
+                Judgement::CannotTell if self.started().contains(&record.sequence) => running(record, None),
                 Judgement::CannotTell => {
                     self.watch_soon(&record);
                     running(record, Some(self.cannot_tell()))
@@ -89,8 +88,9 @@ impl Services {
         // In one piece, also when the hub hangs up meanwhile.
         let latch = async move {
             fail_point!(EndBeforeLatch);
-            if services.store.latch_end(ended.sequence, &kept, Timestamp::now()).await? {
+            if services.store.latch_end(ended.sequence, &kept, services.clock.now()).await? {
                 fail_point!(EndAfterLatch);
+                services.ages.seen_for(ended.sequence, ServiceState::Ended, &services.clock);
                 tracing::info!(
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,
                     reason = kept.error, "service ended by itself"
@@ -103,10 +103,10 @@ impl Services {
         Ok(ServiceStatus { record, running: false, details: Some(details) })
     }
 
-    /// Deletes what runs of a service that ended, and takes note of it. What fails is tried again by `recover`.
-    pub(super) async fn delete_workload(&self, record: ServiceRecord) {
+    /// Deletes what runs of a service that ended, and takes note of it. What fails (false) is tried again by `recover`.
+    pub(super) async fn delete_workload(&self, record: ServiceRecord) -> bool {
         let deadline = Deadline::after(DELETION_TIME);
-        let Some(_turn) = self.turns.take(&name_of(&record), deadline).await else { return };
+        let Some(_turn) = self.turns.take(&name_of(&record), deadline).await else { return false };
         let mark = self.mark(&record);
         let (workload, others): (Vec<_>, Vec<_>) = record.objects.into_iter().partition(|it| it.is_workload);
         let noted = match self.delete_all(&workload, &mark, deadline).await {
@@ -118,7 +118,9 @@ impl Services {
         };
         if let Err(error) = noted {
             tracing::warn!(id = %record.object_id, %error, "the workload of an ended service is deleted later");
+            return false;
         }
         fail_point!(EndAfterNote);
+        true
     }
 }

@@ -1,20 +1,21 @@
 //! Brings records and cluster to agreement: finishes what a crash or an outage cut short.
 //!
-//! Level-driven: every round looks at the records as they are. It acts on what a record says and never on what a list
-//! of objects lacks.
+//! Level-driven: a round looks at the records as they are, at the start, every few seconds and at once when a watch has
+//! seen everything anew. It acts on what a record says and never on what a list of objects lacks. `survey` looks at what
+//! runs and what has ended, `sweep` at objects without a record.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream;
-use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::stop::RemoveError;
 use super::{Services, name_of};
 use crate::cluster::Deadline;
-use crate::domain::{ServiceRecord, ServiceState};
+use crate::domain::{Moment, ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
 use crate::store::StoreError;
 
@@ -22,39 +23,115 @@ const ROUND: Duration = Duration::from_secs(5);
 const STOP_TIME: Duration = Duration::from_secs(30);
 /// A name that somebody else works on is left to them, and looked at in the next round.
 const TURN_TIME: Duration = Duration::from_secs(1);
-/// A start that is older than this was cut short: no start takes as long.
-const LONGEST_START: SignedDuration = SignedDuration::from_secs(30);
+/// A start that was seen for longer than this was cut short: none takes as long.
+const LONGEST_START: Duration = Duration::from_secs(20);
 /// What the API server was asked for and did not confirm it may still do for as long.
-const SETTLING_TIME: SignedDuration = SignedDuration::from_secs(60);
-/// The same where the process that asked is no more: its connections are closed, and it was before we were there.
+const SETTLING_TIME: Duration = Duration::from_secs(60);
+/// The same where the process that asked is no more: its connections were closed before we began.
 const SETTLING_TIME_OF_THE_DEAD: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
+/// A stop that fails is tried again after this, twice as long each time, for as long as it takes.
+const FIRST_BACK_OFF: Duration = Duration::from_secs(5);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
 
-/// Runs until it is aborted. The first round comes at once; a round that breaks does not end the next ones.
-pub async fn recover_forever(services: Arc<Services>) {
-    let mut is_resumed = false;
-    loop {
-        let round = services.clone();
-        match tokio::spawn(async move { round.round(is_resumed).await }).await {
-            Ok(Ok(())) => is_resumed = true,
-            Ok(Err(error)) => tracing::warn!(%error, "recovery is tried again"),
-            Err(error) => tracing::error!(%error, "a round of recovery broke off"),
-        }
-        tokio::time::sleep(ROUND).await;
+/// The records that are worked on or that failed: one worker a service, and a pause after each failure.
+pub struct Recovering {
+    at_work: Mutex<HashSet<i64>>,
+    failed: Mutex<HashMap<i64, Failed>>,
+    places: Semaphore,
+}
+
+#[derive(Clone, Copy)]
+struct Failed {
+    pause: Duration,
+    since: Moment,
+}
+
+impl Default for Recovering {
+    fn default() -> Self {
+        Self { at_work: Mutex::default(), failed: Mutex::default(), places: Semaphore::new(AT_ONCE) }
     }
 }
 
-/// Whether a record that says `starting` is of a start that is over.
-pub(super) fn was_cut_short(record: &ServiceRecord, now: Timestamp) -> bool {
-    now.duration_since(record.start_date) > LONGEST_START
+impl Recovering {
+    /// False: somebody is at it, or it failed a short while ago.
+    fn begin(&self, sequence: i64, now: Moment) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = failed.get(&sequence).is_some_and(|it| now.since(it.since) < it.pause);
+        !waits && self.at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(sequence)
+    }
+
+    fn end(&self, sequence: i64, is_done: bool, now: Moment) {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&sequence);
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_done {
+            failed.remove(&sequence);
+        } else {
+            let pause = failed.get(&sequence).map_or(FIRST_BACK_OFF, |it| (it.pause * 2).min(LONGEST_BACK_OFF));
+            failed.insert(sequence, Failed { pause, since: now });
+        }
+    }
+
+    /// The cluster is back: what failed is tried at once.
+    fn try_all_again(&self) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// What a worker does with a record.
+#[derive(Clone, Copy)]
+enum Work {
+    Stop,
+    DeleteWorkload,
+}
+
+/// Runs until it is aborted; aborting it ends its rounds, too. The first round comes at once; a round that breaks does not
+/// end the next ones.
+pub async fn recover_forever(services: Arc<Services>) {
+    tokio::join!(rounds(services.clone()), super::sweep::sweep_forever(services));
+}
+
+async fn rounds(services: Arc<Services>) {
+    let mut resynced = services.cluster.watches().resynced();
+    let (mut is_resumed, mut is_back) = (false, true);
+    let mut last_survey = None;
+    loop {
+        let now = services.clock.moment();
+        let is_survey_due = is_back || last_survey.is_none_or(|last| now.since(last) >= super::survey::INTERVAL);
+        let round = services.clone();
+        let mut running = JoinSet::new();
+        running.spawn(async move { round.round(is_resumed, is_back, is_survey_due).await });
+        match running.join_next().await {
+            Some(Ok(Ok(()))) => {
+                is_resumed = true;
+                if is_survey_due {
+                    last_survey = Some(now);
+                }
+            }
+            Some(Ok(Err(error))) => tracing::warn!(%error, "recovery is tried again"),
+            Some(Err(error)) => tracing::error!(%error, "a round of recovery broke off"),
+            None => {}
+        }
+        is_back = tokio::select! {
+            () = tokio::time::sleep(ROUND) => false,
+            changed = resynced.changed() => changed.is_ok(),
+        };
+    }
 }
 
 impl Services {
-    async fn round(self: &Arc<Self>, is_resumed: bool) -> Result<(), StoreError> {
+    async fn round(self: &Arc<Self>, is_resumed: bool, is_back: bool, is_survey_due: bool) -> Result<(), StoreError> {
         if !is_resumed {
             self.resume().await?;
         }
-        self.recover().await
+        if is_back {
+            self.recovering.try_all_again();
+        }
+        self.recover().await?;
+        if is_survey_due {
+            self.survey().await?;
+        }
+        Ok(())
     }
 
     /// After a start of the process: everything that runs is watched again, names with several starts are known again,
@@ -68,6 +145,7 @@ impl Services {
             if newest.insert(name_of(&record), record.sequence).is_some() {
                 self.note_superseded(name_of(&record));
             }
+            self.note_namespaces(&record.objects);
             if record.state == ServiceState::Running {
                 self.watch_soon(&record);
             }
@@ -75,76 +153,142 @@ impl Services {
         Ok(())
     }
 
+    /// Hands what is unsettled to workers and does not wait for them. Where nothing is, two questions that an index
+    /// answers are all that is asked.
     async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
         fail_point!(RecoverBegin);
-        let now = Timestamp::now();
-        let ended_ttl = i64::try_from(self.config.current().services.ended_ttl_seconds).unwrap_or(i64::MAX);
-        let expired = now.checked_sub(SignedDuration::from_secs(ended_ttl)).unwrap_or(Timestamp::MIN);
-        let mut due = self.store.ended_before(expired).await?;
-        // Of a user that was deleted while its login was still remembered: nobody is left to stop them.
-        let orphans = self.store.services_without_user().await?;
-        for record in orphans.iter().filter(|it| it.state != ServiceState::Stopping) {
-            tracing::warn!(id = %record.object_id, credential = %record.credential, "a service of a deleted user is stopped");
-            self.store.begin_stop(record.sequence).await?;
+        let (starting, stopping) = (ServiceState::Starting, ServiceState::Stopping);
+        let unsettled = self.store.services_in(&[starting, stopping]).await?;
+        for state in [starting, stopping] {
+            let present = unsettled.iter().filter(|it| it.state == state).map(|it| it.sequence).collect();
+            self.ages.retain(state, &present);
         }
-        let unsettled = [ServiceState::Starting, ServiceState::Stopping, ServiceState::Ended];
-        let mut ended = Vec::new();
-        for record in self.store.services_in(&unsettled).await? {
-            match record.state {
-                ServiceState::Stopping => due.push(record),
-                ServiceState::Starting if was_cut_short(&record, now) || self.is_of_the_dead(&record) => {
-                    due.push(record)
-                }
-                ServiceState::Ended if record.objects.iter().any(|it| it.is_workload) => ended.push(record),
-                _ => {}
+        for record in unsettled {
+            // Seen, from here on.
+            self.ages.seen_for(record.sequence, record.state, &self.clock);
+            if record.state == stopping || self.was_cut_short(&record) {
+                fail_point!(RecoverBeforeStop);
+                self.hand_over(record, Work::Stop);
             }
         }
-        if !due.is_empty() {
-            fail_point!(RecoverBeforeStop);
-        }
-        stream::iter(due).for_each_concurrent(AT_ONCE, |record| self.stop_record(record, now)).await;
-        if !ended.is_empty() {
+        for record in self.store.ended_with_workload().await? {
             fail_point!(RecoverBeforeWorkload);
+            self.hand_over(record, Work::DeleteWorkload);
         }
-        stream::iter(ended).for_each_concurrent(AT_ONCE, |record| self.delete_workload(record)).await;
         self.stop_superseded().await;
         fail_point!(RecoverEnd);
         Ok(())
     }
 
-    /// Whether whoever started this is no more: before us, nobody else works on a database that is not shared.
-    pub(super) fn is_of_the_dead(&self, record: &ServiceRecord) -> bool {
-        !self.store.is_shared() && record.start_date < self.born
+    /// Whether a record that says `starting` is of a start that is over. Only meaningful in the name's turn: then no start
+    /// of this process is under way, though one of another process may be, where the database is shared.
+    pub(super) fn was_cut_short(&self, record: &ServiceRecord) -> bool {
+        let seen_for = self.ages.seen_for(record.sequence, record.state, &self.clock);
+        record.state == ServiceState::Starting && (!self.store.is_shared() || seen_for >= LONGEST_START)
     }
 
-    async fn stop_record(&self, record: ServiceRecord, now: Timestamp) {
-        let Some(_turn) = self.turns.take(&name_of(&record), Deadline::after(TURN_TIME)).await else { return };
-        if let Err(error) = self.stop_in_turn(&record, now).await {
-            tracing::warn!(id = %record.object_id, %error, "a stop is tried again later");
+    /// To be stopped by a worker of its own, soon.
+    pub(super) fn stop_soon(self: &Arc<Self>, record: ServiceRecord) {
+        self.hand_over(record, Work::Stop);
+    }
+
+    fn hand_over(self: &Arc<Self>, record: ServiceRecord, work: Work) {
+        let sequence = record.sequence;
+        if !self.recovering.begin(sequence, self.clock.moment()) {
+            return;
+        }
+        let services = self.clone();
+        let work = async move {
+            let _place = services.recovering.places.acquire().await;
+            let is_done = match work {
+                Work::Stop => services.stop_record(record).await,
+                Work::DeleteWorkload => services.delete_workload(record).await,
+            };
+            services.recovering.end(sequence, is_done, services.clock.moment());
+        };
+        tokio::spawn(work.in_current_span());
+    }
+
+    /// False: it failed and is to be tried again after a pause.
+    async fn stop_record(&self, record: ServiceRecord) -> bool {
+        let Some(_turn) = self.turns.take(&name_of(&record), Deadline::after(TURN_TIME)).await else { return true };
+        match self.stop_in_turn(&record).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(id = %record.object_id, %error, "a stop is tried again later");
+                metrics::counter!("k8smgr_recovery_failures_total").increment(1);
+                false
+            }
         }
     }
 
-    async fn stop_in_turn(&self, record: &ServiceRecord, now: Timestamp) -> Result<(), RemoveError> {
+    async fn stop_in_turn(&self, record: &ServiceRecord) -> Result<(), RemoveError> {
         // Whoever had the turn before may have finished it.
         let current = match self.store.service(record.sequence).await? {
-            Some(current) if current.state != ServiceState::Running => current,
+            Some(current) if current.state == record.state => current,
             _ => return Ok(()),
         };
         self.store.begin_stop(current.sequence).await?;
         fail_point!(RecoverAfterRecord);
         let deadline = Deadline::after(STOP_TIME);
         let is_unconfirmed = current.objects.iter().any(|it| it.uid.is_none());
-        let is_settled = match self.is_of_the_dead(&current) {
-            true => self.begun.elapsed() >= SETTLING_TIME_OF_THE_DEAD,
-            false => now.duration_since(current.start_date) >= SETTLING_TIME,
-        };
-        if is_unconfirmed && !is_settled {
+        if is_unconfirmed && !self.is_settled(&current) {
             self.delete_objects(&current, deadline).await?;
             fail_point!(RecoverAfterObjects);
             return Ok(());
         }
         self.remove(&current, deadline).await?;
+        metrics::counter!("k8smgr_recovered_services_total").increment(1);
         tracing::info!(id = %current.object_id, "what was left of a service is removed");
         Ok(())
+    }
+
+    /// Whether nothing is made any more of what a start has asked for.
+    fn is_settled(&self, record: &ServiceRecord) -> bool {
+        // On a database that is not shared a start is ours or of a process that is no more.
+        let is_of_the_dead = !self.store.is_shared() && !self.started().contains(&record.sequence);
+        let key @ (sequence, state) = (record.sequence, ServiceState::Stopping);
+        match is_of_the_dead {
+            true => self.ages.seen_for(sequence, state, &self.clock) >= SETTLING_TIME_OF_THE_DEAD,
+            false => self.ages.is_past(SETTLING_TIME, key, record.start_date, &self.clock),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Moment {
+        Moment::after(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn one_worker_a_service_and_a_longer_pause_after_each_failure() {
+        let recovering = Recovering::default();
+        assert!(recovering.begin(1, at(0)));
+        assert!(!recovering.begin(1, at(0)), "somebody is at it");
+        assert!(recovering.begin(2, at(0)), "another service");
+        recovering.end(1, false, at(0));
+        assert!(!recovering.begin(1, at(4)));
+        assert!(recovering.begin(1, at(5)));
+        recovering.end(1, false, at(5));
+        assert!(!recovering.begin(1, at(14)));
+        assert!(recovering.begin(1, at(15)));
+        for _ in 0..10 {
+            recovering.end(1, false, at(20));
+        }
+        assert!(!recovering.begin(1, at(319)) && recovering.begin(1, at(320)), "never longer than five minutes");
+        recovering.end(1, true, at(400));
+        assert!(recovering.begin(1, at(400)));
+    }
+
+    #[test]
+    fn what_failed_is_tried_at_once_when_the_cluster_is_back() {
+        let recovering = Recovering::default();
+        assert!(recovering.begin(1, at(0)));
+        recovering.end(1, false, at(0));
+        recovering.try_all_again();
+        assert!(recovering.begin(1, at(1)));
     }
 }

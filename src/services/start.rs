@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tracing::Instrument;
 
 use super::arrivals::Arrival;
 use super::plan::{Plan, StartRequest};
-use super::recover::was_cut_short;
 use super::{Services, StartError, name_of};
 use crate::cluster::Deadline;
 use crate::domain::{ServiceRecord, ServiceState};
@@ -16,7 +14,7 @@ use crate::fail_points::fail_point;
 use crate::store::Inserted;
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
-const START_TIME: Duration = Duration::from_secs(12);
+const START_TIME: Duration = Duration::from_secs(13);
 /// When the hub is answered at the latest.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// What may be spent on removing a start that failed before the hub is told. The rest happens in the background.
@@ -111,8 +109,10 @@ impl Services {
         fail_point!(StartBeforeRecord);
         match self.store.insert_service(&plan.new).await? {
             Inserted::New(record) => {
+                self.started().insert(record.sequence);
                 fail_point!(StartAfterRecord);
                 self.supersede(&record, named);
+                self.note_namespaces(&record.objects);
                 Ok(Claim::Ours(Box::new(plan), Box::new(record)))
             }
             // Another process was quicker.
@@ -126,8 +126,7 @@ impl Services {
     fn is_alive(&self, record: &ServiceRecord) -> bool {
         match record.state {
             ServiceState::Running => true,
-            ServiceState::Starting if self.store.is_shared() => !was_cut_short(record, Timestamp::now()),
-            ServiceState::Starting => !self.is_of_the_dead(record),
+            ServiceState::Starting => !self.was_cut_short(record),
             ServiceState::Stopping | ServiceState::Ended => false,
         }
     }

@@ -111,6 +111,7 @@ impl Services {
         fail_point!(StopAfterFiles);
         self.store.remove_service(record.sequence).await?;
         fail_point!(StopAfterRemoval);
+        self.started().remove(&record.sequence);
         Ok(())
     }
 

@@ -7,12 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{Name, Services, name_of};
 use crate::cluster::Deadline;
-use crate::domain::{ServiceRecord, ServiceState};
+use crate::domain::{Moment, ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,7 +20,7 @@ const POLL_TIME: Duration = Duration::from_secs(2);
 const REMOVAL_TIME: Duration = Duration::from_secs(30);
 
 /// Names with older starts beside the newest, and since when.
-pub type Superseded = HashMap<Name, Instant>;
+pub type Superseded = HashMap<Name, Moment>;
 
 impl Services {
     /// Takes note of what stands beside a new start.
@@ -38,7 +37,8 @@ impl Services {
     }
 
     pub(super) fn note_superseded(&self, name: Name) {
-        self.superseded.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert_with(Instant::now);
+        let now = self.clock.moment();
+        self.superseded.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert(now);
     }
 
     /// The hub knows the newest start: the older ones go. Waits a little, so that they usually have.
@@ -54,9 +54,10 @@ impl Services {
 
     /// For the names whose newest start nobody polled.
     pub(super) async fn stop_superseded(self: &Arc<Self>) {
+        let now = self.clock.moment();
         let due: Vec<Name> = {
             let mut superseded = self.superseded.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = superseded.extract_if(|_, since| since.elapsed() >= PATIENCE).map(|(name, _)| name);
+            let due = superseded.extract_if(|_, since| now.since(*since) >= PATIENCE).map(|(name, _)| name);
             due.collect()
         };
         for name in due {

@@ -9,6 +9,7 @@ mod migrations;
 mod postgres;
 mod postgres_tls;
 mod schema;
+mod service_keys;
 mod services;
 mod sqlite;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use rand::RngExt;
 
 pub use error::StoreError;
 pub use log_handlers::LogHandlerRow;
+pub use service_keys::ServiceKey;
 pub use services::Inserted;
 pub use tokens::{Token, TokenAdded};
 pub use url::{DatabaseUrl, DatabaseUrlError};

@@ -39,7 +39,7 @@ struct NewRow {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = services)]
-struct Row {
+pub(super) struct Row {
     sequence: i64,
     credential: String,
     server_name: String,
@@ -158,17 +158,6 @@ impl Store {
             .load(connection))?)
     }
 
-    /// Services that ended by themselves before that time, oldest first.
-    pub async fn ended_before(&self, time: Timestamp) -> Result<Vec<ServiceRecord>, StoreError> {
-        let time = time.as_microsecond();
-        all(query!(self.read, |connection| dsl::services
-            .filter(dsl::state.eq(ServiceState::Ended.as_str()))
-            .filter(dsl::ended_at.lt(time))
-            .order(dsl::sequence)
-            .select(Row::as_select())
-            .load(connection))?)
-    }
-
     /// Services whose user is no more.
     pub async fn services_without_user(&self) -> Result<Vec<ServiceRecord>, StoreError> {
         all(query!(self.read, |connection| dsl::services
@@ -274,7 +263,7 @@ fn first(rows: Vec<Row>) -> Result<Option<ServiceRecord>, StoreError> {
     rows.into_iter().next().map(ServiceRecord::try_from).transpose()
 }
 
-fn all(rows: Vec<Row>) -> Result<Vec<ServiceRecord>, StoreError> {
+pub(super) fn all(rows: Vec<Row>) -> Result<Vec<ServiceRecord>, StoreError> {
     // One row that cannot be read must not hide the others.
     let readable = rows.into_iter().filter_map(|row| {
         let sequence = row.sequence;

@@ -8,7 +8,6 @@ mod support;
 mod bad_credentials;
 mod connections;
 mod descriptions;
-mod faults;
 mod hostile;
 mod isolation;
 mod large_and_slow;

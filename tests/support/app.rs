@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use k8smgr::app::{App, Settings};
 use k8smgr::auth::{imported_token, token_hash};
 use k8smgr::config::{Config, Environment};
+use k8smgr::domain::Clock;
 use k8smgr::store::DatabaseUrl;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -95,7 +96,7 @@ impl TestAppBuilder {
         }
         std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
 
-        let mut app = TestApp { folder, cluster, environment, running: None };
+        let mut app = TestApp { folder, cluster, environment, running: None, clock: Clock::default() };
         app.start_process().await;
         app.import_token().await;
         app
@@ -107,6 +108,8 @@ pub struct TestApp {
     pub cluster: TestCluster,
     environment: BTreeMap<String, String>,
     running: Option<App>,
+    /// The clocks of the process, and of the next one.
+    pub clock: Clock,
 }
 
 impl TestApp {
@@ -147,6 +150,7 @@ impl TestApp {
             database_url: DatabaseUrl::sqlite(&self.path("k8smgr.sqlite3")).unwrap(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             kubeconfig: Some(self.cluster.kubeconfig.clone()),
+            clock: self.clock.clone(),
         }
     }
 

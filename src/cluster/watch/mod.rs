@@ -3,27 +3,33 @@
 //! Answers from memory alone. What it last knew stays during an outage; whether it ever knew is asked with `is_synced`.
 
 mod follow;
+mod health;
 mod index;
 mod pods;
 pub mod workloads;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::DynamicObject, runtime::watcher};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use self::follow::{Follower, IsThere};
+use self::health::Health;
+pub use self::health::{WatchFailure, WatchHealth};
 use self::index::Index;
 use super::calls::call;
 use super::resources::Known;
 use super::{Cluster, ClusterError, Deadline};
-use crate::domain::AppliedObject;
 use crate::domain::mark::{INSTALLATION_LABEL, MAIN_ROLE, ROLE_LABEL};
 use crate::domain::status::{Observation, PodObservation, WorkloadObservation};
+use crate::domain::{AppliedObject, Clock};
 
 /// What a watch is on: a kind in a namespace. Pods are one of them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Watched {
     pub api_version: String,
     pub kind: String,
@@ -37,11 +43,17 @@ impl Watched {
 }
 
 /// Shorter than the connection's read time-out, which is how a dead connection is noticed.
-const WATCH_SECONDS: u32 = 25;
+const WATCH_SECONDS: u32 = 18;
+/// For one direct read of what a list lacked.
+const READ_TIME: Duration = Duration::from_secs(10);
 
-fn watch_config(selector: &str) -> watcher::Config {
-    watcher::Config::default().labels(selector).timeout(WATCH_SECONDS)
+fn watch_config(selector: &Selector) -> watcher::Config {
+    let labels: Vec<_> = selector.iter().map(|(label, value)| format!("{label}={value}")).collect();
+    watcher::Config::default().labels(&labels.join(",")).timeout(WATCH_SECONDS)
 }
+
+/// Labels that an object must have.
+type Selector = Vec<(&'static str, String)>;
 
 type Shared<T> = Arc<RwLock<Index<T>>>;
 
@@ -51,11 +63,17 @@ pub struct Watches {
     pods: Shared<PodObservation>,
     workloads: Shared<WorkloadObservation>,
     tasks: Mutex<HashMap<Watched, AbortHandle>>,
+    health: Arc<Health>,
+    clock: Clock,
+    shrunken_percent: u8,
 }
 
 impl Watches {
-    pub(super) fn new(client: Client, installation: &str) -> Self {
+    pub(super) fn new(client: Client, installation: &str, clock: Clock, shrunken_percent: u8) -> Self {
         Self {
+            health: Arc::new(Health::new(clock.clone())),
+            clock,
+            shrunken_percent,
             client,
             installation: installation.to_owned(),
             pods: Shared::default(),
@@ -78,26 +96,68 @@ impl Watches {
 
     pub fn watch_pods(&self, namespace: &str) {
         let watched = Watched::pods(namespace);
-        let selector = format!("{INSTALLATION_LABEL}={},{ROLE_LABEL}={MAIN_ROLE}", self.installation);
+        let selector = vec![(INSTALLATION_LABEL, self.installation.clone()), (ROLE_LABEL, MAIN_ROLE.to_owned())];
         self.begin(watched.clone(), || {
-            let api = Api::namespaced(self.client.clone(), namespace);
-            let stream = watcher(api, watch_config(&selector));
-            tokio::spawn(follow::follow(stream, watched, self.pods.clone(), pods::observe)).abort_handle()
+            let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+            let follower = self.follower(watched, self.pods.clone(), is_there(api.clone(), selector.clone()));
+            let clock = self.clock.clone();
+            let watch = move || watcher(api.clone(), watch_config(&selector));
+            let observe = move |pod: &Pod, before: Option<&PodObservation>| pods::observe(pod, before, &clock);
+            tokio::spawn(follower.follow(watch, observe)).abort_handle()
         });
     }
 
     fn watch_workloads(&self, known: &Known, watched: Watched) {
-        let selector = format!("{INSTALLATION_LABEL}={}", self.installation);
+        let selector = vec![(INSTALLATION_LABEL, self.installation.clone())];
         self.begin(watched.clone(), || {
             let api: Api<DynamicObject> = known.api(&self.client, Some(&watched.namespace));
-            let stream = watcher(api, watch_config(&selector));
-            tokio::spawn(follow::follow(stream, watched, self.workloads.clone(), workloads::observe)).abort_handle()
+            let follower = self.follower(watched, self.workloads.clone(), is_there(api.clone(), selector.clone()));
+            let watch = move || watcher(api.clone(), watch_config(&selector));
+            tokio::spawn(follower.follow(watch, workloads::observe)).abort_handle()
         });
+    }
+
+    fn follower<T>(&self, watched: Watched, index: Shared<T>, is_there: IsThere) -> Follower<T> {
+        Follower { watched, index, health: self.health.clone(), is_there, shrunken_percent: self.shrunken_percent }
+    }
+
+    /// How every watch is doing.
+    pub fn health(&self) -> Vec<WatchHealth> {
+        self.health.all()
+    }
+
+    /// Changes whenever a watch has seen everything anew.
+    pub fn resynced(&self) -> watch::Receiver<u64> {
+        self.health.resynced()
+    }
+
+    /// Whether all that is watched was seen, and none fails.
+    pub fn are_well(&self) -> bool {
+        self.health.all().iter().all(|it| it.is_synced && it.failure.is_none())
     }
 
     fn begin(&self, watched: Watched, spawn: impl FnOnce() -> AbortHandle) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).entry(watched).or_insert_with(spawn);
     }
+}
+
+/// Reads an object past every cache: there, the same one, and still ours.
+fn is_there<K>(api: Api<K>, selector: Selector) -> IsThere
+where
+    K: Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    Arc::new(move |missing| {
+        let (api, selector) = (api.clone(), selector.clone());
+        Box::pin(async move {
+            let found = call(Deadline::after(READ_TIME), || api.get_metadata_opt(&missing.name)).await?;
+            Ok(found.is_some_and(|it| {
+                let has = |(label, value): &(&str, String)| {
+                    it.metadata.labels.as_ref().and_then(|it| it.get(*label)) == Some(value)
+                };
+                it.metadata.uid.as_ref() == Some(&missing.uid) && selector.iter().all(has)
+            }))
+        })
+    })
 }
 
 impl Drop for Watches {
@@ -134,7 +194,7 @@ impl Cluster {
     ) -> Result<Option<PodObservation>, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
         let found = call(deadline, || api.get_opt(&pod.name)).await?;
-        Ok(found.and_then(|it| pods::observe(&it, Some(pod))).filter(|it| it.uid == pod.uid))
+        Ok(found.and_then(|it| pods::observe(&it, Some(pod), &self.watches.clock)).filter(|it| it.uid == pod.uid))
     }
 
     /// Whether the cache has seen all that decides about a service.

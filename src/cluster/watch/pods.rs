@@ -1,17 +1,17 @@
 //! A pod, trimmed to what the status rule asks.
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
+use crate::domain::Clock;
 use crate::domain::mark::MAIN_CONTAINER_ANNOTATION;
 use crate::domain::status::{FATAL_WAITING_REASONS, MainContainer, PodObservation, PodPhase};
 
 /// Controllers that make a new pod in place of a failed one.
 const REPLACING_CONTROLLERS: [&str; 5] = ["ReplicaSet", "StatefulSet", "ReplicationController", "DaemonSet", "Job"];
 
-pub fn observe(pod: &Pod, before: Option<&PodObservation>) -> Option<PodObservation> {
-    let now = Timestamp::now();
+pub fn observe(pod: &Pod, before: Option<&PodObservation>, clock: &Clock) -> Option<PodObservation> {
+    let now = clock.moment();
     let status = pod.status.as_ref();
     let phase = match status.and_then(|it| it.phase.as_deref()) {
         Some("Running") => PodPhase::Running,
@@ -30,7 +30,7 @@ pub fn observe(pod: &Pod, before: Option<&PodObservation>) -> Option<PodObservat
         namespace: pod.namespace().unwrap_or_default(),
         name: pod.name_any(),
         uid: pod.uid().unwrap_or_default(),
-        created: pod.creation_timestamp().map_or(now, |it| it.0),
+        created: pod.creation_timestamp().map_or_else(|| clock.now(), |it| it.0),
         phase,
         main: main.and_then(|it| it.state.as_ref()).map_or(MainContainer::Unknown, main_state),
         stuck_since: is_stuck.then(|| before.and_then(|it| it.stuck_since).unwrap_or(now)),

@@ -74,6 +74,7 @@ conformance! {
     services::the_newest_start_of_a_name_is_found,
     services::a_credential_sees_its_own_services,
     services::services_are_found_by_state_and_end,
+    services::an_ended_service_is_found_as_long_as_it_has_a_workload,
     services::services_of_a_deleted_user_are_found,
     services::a_sequence_is_never_used_again,
     services::a_row_that_cannot_be_read_is_told,

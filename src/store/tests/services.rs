@@ -212,8 +212,41 @@ pub async fn services_are_found_by_state_and_end(database: TestDatabase) {
     assert_eq!(sequences(&found), [made[0], made[2]]);
     assert_eq!(store.services_in(&ServiceState::ALL).await.unwrap().len(), 4);
     assert!(store.services_in(&[]).await.unwrap().is_empty());
-    assert_eq!(sequences(&store.ended_before(second(101)).await.unwrap()), [made[3]]);
-    assert!(store.ended_before(second(100)).await.unwrap().is_empty());
+    assert_eq!(store.ended().await.unwrap(), [(made[3], second(100))]);
+    let keys = store.service_keys().await.unwrap();
+    assert_eq!(keys.iter().map(|it| it.sequence).collect::<Vec<_>>(), made);
+    let states = [ServiceState::Starting, ServiceState::Running, ServiceState::Stopping, ServiceState::Ended];
+    assert_eq!(keys.iter().map(|it| it.state).collect::<Vec<_>>(), states);
+    let record = store.service(made[0]).await.unwrap().unwrap();
+    let key = &keys[0];
+    assert_eq!(
+        (&key.credential, &key.server_name, &key.start_id, key.start_date),
+        (&record.credential, &record.server_name, &record.start_id, record.start_date)
+    );
+}
+
+pub async fn an_ended_service_is_found_as_long_as_it_has_a_workload(database: TestDatabase) {
+    let store = database.connect().await;
+    let mut new = new_service("hub", "a", "s1");
+    new.objects = vec![AppliedObject {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        namespace: Some("n".to_owned()),
+        name: "p".to_owned(),
+        uid: None,
+        is_workload: true,
+        is_kept: false,
+    }];
+    let with = store.insert_service(&new).await.unwrap().expect_new();
+    let running = NewService { server_name: ServerName::parse("b").unwrap(), ..new };
+    let running = NewService { object_id: ObjectId::new(&running.server_name, &running.start_id), ..running };
+    store.insert_service(&running).await.unwrap().expect_new();
+    store.latch_end(with.sequence, &details(), second(100)).await.unwrap();
+    assert_eq!(sequences(&store.ended_with_workload().await.unwrap()), [with.sequence]);
+    let mut objects = with.objects.clone();
+    objects[0].is_workload = false;
+    store.set_objects(with.sequence, &objects).await.unwrap();
+    assert!(store.ended_with_workload().await.unwrap().is_empty());
 }
 
 pub async fn services_of_a_deleted_user_are_found(database: TestDatabase) {
