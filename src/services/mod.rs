@@ -20,6 +20,7 @@ mod supersede;
 mod survey;
 mod sweep;
 mod turns;
+mod unseen;
 mod update;
 
 use std::collections::HashSet;
@@ -63,6 +64,7 @@ pub struct Services {
     arrivals: arrivals::Arrivals,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
+    unseen: unseen::Unseen,
     clock: Clock,
     ages: ages::Ages,
     recovering: recover::Recovering,
@@ -87,6 +89,7 @@ impl Services {
             sweeping: sweep::Sweeping::default(),
             started: Mutex::default(),
             suspicions: judge::Suspicions::default(),
+            unseen: unseen::Unseen::default(),
         })
     }
 
