@@ -9,9 +9,11 @@ mod support;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use local_cluster::{Fault, FaultRule};
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -137,6 +139,40 @@ async fn wrong_bodies(app: &TestApp) {
     assert!(post(app, "large", &large).await.status >= 400);
 }
 
+/// Every fault, with starts, polls and stops that meet it.
+async fn under_faults(app: &TestApp) {
+    let Some(faults) = app.cluster.faults() else { return };
+    let refuse = |code, reason: &str| Fault::Refuse { code, reason: reason.to_owned() };
+    let all = [
+        refuse(401, "Unauthorized"),
+        refuse(403, "Forbidden"),
+        refuse(500, "InternalError"),
+        Fault::TooManyRequests { retry_after_seconds: 1 },
+        Fault::DropBeforeEffect,
+        Fault::DropAfterEffect,
+        Fault::Garbage,
+        Fault::Gone,
+        Fault::EmptyList,
+        Fault::Delay(Duration::from_millis(300)),
+    ];
+    for (number, fault) in all.into_iter().enumerate() {
+        let name = format!("faulty{number}");
+        faults.add(FaultRule::new(fault).percent(60).times(25));
+        post(app, &name, &body("JupyterLab/Run", "s1")).await;
+        for request in [Request::get(&format!("/api/services/{name}/")), Request::get("/api/services/lab/")] {
+            assert_clean(&app.send_as(JUPYTERHUB, request).await.body, "an answer");
+        }
+        let stopped = app.delete(JUPYTERHUB, &name).await;
+        assert_clean(&stopped.body, "an answer");
+        faults.clear();
+        app.cluster.nothing_of(&name).await;
+    }
+    faults.down(true);
+    assert_eq!(post(app, "away", &body("JupyterLab/Run", "s1")).await.status, 500);
+    faults.down(false);
+    app.cluster.nothing_of("away").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_seen_outside_of_secrets() {
     let log = Log::default();
@@ -163,6 +199,8 @@ async fn no_secret_is_seen_outside_of_secrets() {
     for user in ["jupyterhub:marker-wrong-password", "admin:superpw-not"] {
         assert_eq!(app.list(user).await.status, 401);
     }
+
+    under_faults(&app).await;
 
     // The objects, while they are there.
     let objects = app.cluster.objects().await;

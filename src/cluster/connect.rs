@@ -1,9 +1,14 @@
 //! Finding the API server: a kubeconfig, or the files that every pod is given.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use super::transport::{TokenFile, TransportLayer};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -14,6 +19,8 @@ pub enum ConnectError {
     Find(#[source] kube::config::InferConfigError),
     #[error("failed to read the kubeconfig")]
     Kubeconfig(#[source] kube::config::KubeconfigError),
+    #[error("failed to read the token of the Kubernetes API from {path}")]
+    Token { path: PathBuf, source: std::io::Error },
     #[error("failed to set up the client of the Kubernetes API")]
     Client(#[source] kube::Error),
 }
@@ -35,5 +42,18 @@ pub async fn connect(kubeconfig: Option<&str>) -> Result<Client, ConnectError> {
     config.read_timeout = Some(Duration::from_secs(23));
     // Retries are ours: they know each call's deadline.
     config.default_retry = false;
-    Client::try_from(config).map_err(ConnectError::Client)
+    let token = token_file(&mut config)?;
+    let builder = ClientBuilder::try_from(config).map_err(ConnectError::Client)?;
+    Ok(builder.with_layer(&TransportLayer { token }).build())
+}
+
+/// A token that stands in a file is ours to read; one that stands in the kubeconfig itself comes first.
+fn token_file(config: &mut Config) -> Result<Option<Arc<TokenFile>>, ConnectError> {
+    if config.auth_info.token.is_some() {
+        return Ok(None);
+    }
+    let Some(path) = config.auth_info.token_file.take() else { return Ok(None) };
+    let token = TokenFile::new(path.into());
+    token.header().map_err(|source| ConnectError::Token { path: token.path().to_owned(), source })?;
+    Ok(Some(Arc::new(token)))
 }

@@ -11,6 +11,7 @@ mod explain;
 mod labelled;
 mod objects;
 mod resources;
+mod transport;
 pub mod watch;
 
 pub use calls::Deadline;

@@ -12,25 +12,38 @@ use crate::fail_points::fail_point;
 const LAST_WAVE: u8 = 2;
 
 impl Services {
-    /// Creates everything in order. `record.objects` holds the uid of all that was made, also when this fails.
-    pub(super) async fn apply_all(
+    /// Creates the owner, and gives what is left to be made. `record.objects` holds the uid of all that was made, also
+    /// when this or what follows fails.
+    pub(super) async fn create_owner(
         &self,
         plan: Plan,
         record: &mut ServiceRecord,
         mark: &Mark,
         deadline: Deadline,
-    ) -> Result<(), StartError> {
+    ) -> Result<Vec<Planned>, StartError> {
         let mut planned = plan.objects;
-        for wave in 0..=LAST_WAVE {
+        self.create_wave(&planned, 0, &mut record.objects, mark, deadline).await?;
+        fail_point!(StartAfterOwner);
+        if let Some(AppliedObject { name, namespace, uid: Some(uid), .. }) = record.objects.first() {
+            let owned = planned.iter_mut().skip(1).filter(|it| it.target.namespace == *namespace);
+            owned.for_each(|it| set_owner(&mut it.manifest, name, uid));
+        }
+        Ok(planned)
+    }
+
+    /// Creates the rest, in order.
+    pub(super) async fn create_owned(
+        &self,
+        planned: Vec<Planned>,
+        record: &mut ServiceRecord,
+        mark: &Mark,
+        deadline: Deadline,
+    ) -> Result<(), StartError> {
+        for wave in 1..=LAST_WAVE {
             self.create_wave(&planned, wave, &mut record.objects, mark, deadline).await?;
             match wave {
-                0 => fail_point!(StartAfterOwner),
-                1 => fail_point!(StartAfterMounted),
-                _ => fail_point!(StartAfterWorkload),
-            }
-            if let (0, Some(AppliedObject { name, namespace, uid: Some(uid), .. })) = (wave, record.objects.first()) {
-                let owned = planned.iter_mut().skip(1).filter(|it| it.target.namespace == *namespace);
-                owned.for_each(|it| set_owner(&mut it.manifest, name, uid));
+                LAST_WAVE => fail_point!(StartAfterWorkload),
+                _ => fail_point!(StartAfterMounted),
             }
         }
         // The watches see the pods from their first state on; that they begin late harms nothing.

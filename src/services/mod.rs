@@ -3,6 +3,7 @@
 //! A start flows `claim -> home -> apply -> record`; everything it is going to make is written down before the cluster
 //! is touched. Nothing here knows HTTP.
 
+mod acceptance;
 mod ages;
 mod apply;
 mod arrivals;

@@ -24,7 +24,7 @@ const STOP_TIME: Duration = Duration::from_secs(30);
 /// A name that somebody else works on is left to them, and looked at in the next round.
 const TURN_TIME: Duration = Duration::from_secs(1);
 /// A start that was seen for longer than this was cut short: none takes as long.
-const LONGEST_START: Duration = Duration::from_secs(20);
+const LONGEST_START: Duration = Duration::from_secs(45);
 /// What the API server was asked for and did not confirm it may still do for as long.
 const SETTLING_TIME: Duration = Duration::from_secs(60);
 /// The same where the process that asked is no more: its connections were closed before we began.

@@ -5,18 +5,23 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+use super::acceptance::Acceptance;
 use super::arrivals::Arrival;
+use super::explain::escape_html;
 use super::plan::{Plan, StartRequest};
-use super::{Services, StartError, name_of};
+use super::{Name, Services, StartError, name_of};
 use crate::cluster::Deadline;
-use crate::domain::{ServiceRecord, ServiceState};
+use crate::domain::record::Details;
+use crate::domain::{ServiceRecord, ServiceState, StartId};
 use crate::fail_points::fail_point;
-use crate::store::Inserted;
+use crate::store::{Inserted, StoreError};
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
-const START_TIME: Duration = Duration::from_secs(13);
+const START_TIME: Duration = Duration::from_secs(12);
+/// What is made after the owner may take longer; from `ANSWER_TIME` on in the background.
+const FINISH_TIME: Duration = Duration::from_secs(30);
 /// When the hub is answered at the latest.
-const ANSWER_TIME: Duration = Duration::from_secs(15);
+const ANSWER_TIME: Duration = Duration::from_millis(14_500);
 /// What may be spent on removing a start that failed before the hub is told. The rest happens in the background.
 const ROLL_BACK_TIME: Duration = Duration::from_secs(2);
 
@@ -30,22 +35,33 @@ impl Services {
     /// Starts a service, or finds it started by the same request before. It goes on when the caller hangs up: a start
     /// is carried through or rolled back, never left half done.
     pub async fn start(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
-        let services = self.clone();
-        let work = tokio::spawn(async move { services.start_or_roll_back(request).await }.in_current_span());
-        tokio::time::timeout(ANSWER_TIME, work).await.map_err(|_| StartError::TooSlow)??
+        let (services, acceptance) = (self.clone(), Arc::new(Acceptance::default()));
+        let its_acceptance = acceptance.clone();
+        let work = async move { services.start_or_roll_back(request, &its_acceptance).await };
+        match tokio::time::timeout(ANSWER_TIME, tokio::spawn(work.in_current_span())).await {
+            Ok(ended) => ended?,
+            Err(_) => acceptance.answer().ok_or(StartError::TooSlow),
+        }
     }
 
-    async fn start_or_roll_back(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
+    async fn start_or_roll_back(
+        self: &Arc<Self>,
+        request: StartRequest,
+        acceptance: &Acceptance,
+    ) -> Result<ServiceRecord, StartError> {
         let deadline = Deadline::after(START_TIME);
         let name = (request.credential.clone(), request.server_name.clone());
         let arrival = self.arrivals.arrive(name.clone());
-        let _turn = self.turns.take(&name, deadline).await.ok_or(StartError::EarlierStartRemains)?;
+        let Some(_turn) = self.turns.take(&name, deadline).await else {
+            let same = self.start_under_way(&name, &request.start_id).await?;
+            return same.ok_or(StartError::EarlierStartRemains);
+        };
         let (plan, mut record) = match self.claim(request, &arrival, deadline).await? {
             Claim::StartedBefore(record) => return Ok(*record),
             Claim::Ours(plan, record) => (*plan, *record),
         };
         drop(arrival);
-        match self.carry_out(plan, &mut record, deadline).await {
+        match self.carry_out(plan, &mut record, deadline, acceptance).await {
             Ok(()) => {
                 tracing::info!(
                     credential = %record.credential, server_name = %record.server_name, start_id = %record.start_id,
@@ -55,10 +71,30 @@ impl Services {
             }
             Err(error) => {
                 fail_point!(StartBeforeRollBack);
-                self.roll_back(&record, &error).await;
+                if !acceptance.was_answered() || !self.tell_failure(&record, &error).await {
+                    self.roll_back(&record, &error).await;
+                }
                 Err(error)
             }
         }
+    }
+
+    /// The same start, where it is what the name's turn is taken by.
+    async fn start_under_way(&self, name: &Name, start_id: &StartId) -> Result<Option<ServiceRecord>, StoreError> {
+        let named = self.store.services_named(&name.0, &name.1).await?;
+        let is_same = |it: &ServiceRecord| it.start_id == *start_id;
+        let is_alive = |it: &ServiceRecord| matches!(it.state, ServiceState::Starting | ServiceState::Running);
+        Ok(named.into_iter().find(|it| is_same(it) && is_alive(it)))
+    }
+
+    /// The hub was told that the start goes on: polls tell how it ended. `recover` deletes what was made of the workload.
+    /// False: it was stopped meanwhile, or the database failed.
+    async fn tell_failure(&self, record: &ServiceRecord, error: &StartError) -> bool {
+        tracing::warn!(id = %record.object_id, %error, "a start failed after its hub was answered");
+        let config = self.config.current();
+        let headline = config.error_message("services.utils.common.start_service_2", "Could not start service");
+        let details = Details { error: headline.to_owned(), detailed_error: escape_html(&error.to_string()) };
+        self.store.latch_end(record.sequence, &details, self.clock.now()).await.unwrap_or(false)
     }
 
     /// What cannot be removed now is removed by `recover`, also when the database fails here: the record says `starting`
@@ -131,12 +167,20 @@ impl Services {
         }
     }
 
-    async fn carry_out(&self, plan: Plan, record: &mut ServiceRecord, deadline: Deadline) -> Result<(), StartError> {
+    async fn carry_out(
+        &self,
+        plan: Plan,
+        record: &mut ServiceRecord,
+        deadline: Deadline,
+        acceptance: &Acceptance,
+    ) -> Result<(), StartError> {
         self.make_home(record, deadline).await?;
         fail_point!(StartAfterHome);
         let mark = self.mark(record);
         let files = plan.files.clone();
-        self.apply_all(plan, record, &mark, deadline).await?;
+        let owner = self.create_owner(plan, record, &mark, deadline).await?;
+        acceptance.accept(record);
+        self.create_owned(owner, record, &mark, Deadline::after(FINISH_TIME)).await?;
         self.write_files(&record.object_id, files).await;
         fail_point!(StartAfterFiles);
         self.store.set_objects(record.sequence, &record.objects).await?;

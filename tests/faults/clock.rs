@@ -19,6 +19,12 @@ async fn running(app: &TestApp, name: &str) -> bool {
     answer.json().member("running") == &Json::Bool(true)
 }
 
+fn down(app: &TestApp, down: bool) {
+    if let Some(faults) = app.cluster.faults() {
+        faults.down(down);
+    }
+}
+
 #[tokio::test]
 async fn jumps_of_the_clock_end_nothing_and_hold_nothing_up() {
     // The grace periods are longer than the test, and shorter than the jumps.
@@ -61,14 +67,14 @@ async fn a_process_that_comes_back_on_a_wrong_clock_loses_nothing() {
     let mut app = TestApp::start().await;
     assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 201);
     app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
-    for (number, hours) in JUMPS_HOURS.into_iter().enumerate() {
+    for (number, hours) in [8760, -2 * 8760].into_iter().enumerate() {
         let other = format!("other{number}");
         assert_eq!(app.start_service(JUPYTERHUB, &other, "s1", RUN).await.status, 201);
-        app.cluster.faults().map(|it| it.down(true));
+        down(&app, true);
         app.delete(JUPYTERHUB, &other).await.assert(204, "");
         app.clock.set_wall_clock_by(SignedDuration::from_hours(hours));
         app.restart().await;
-        app.cluster.faults().map(|it| it.down(false));
+        down(&app, false);
         app.cluster.nothing_of(&other).await;
         assert!(running(&app, "lab").await, "{hours}");
     }

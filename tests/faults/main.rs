@@ -8,4 +8,8 @@ mod support;
 
 mod api_server;
 mod clock;
+mod concurrency;
+mod model;
+mod outage;
 mod sweep;
+mod table;

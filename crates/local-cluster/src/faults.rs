@@ -23,6 +23,10 @@ pub enum Fault {
     Gone,
     /// A list answers without items.
     EmptyList,
+    /// A list answers with its first items only, as many as are named here.
+    ShortList(usize),
+    /// It is carried out, and the answer is a web page instead of JSON.
+    Garbage,
     /// A list answers what it first answered after the rule was added.
     StaleList,
 }
@@ -38,12 +42,14 @@ pub struct FaultRule {
     pub name_contains: Option<String>,
     /// How many requests it meets before it is spent; `None`: all until it is cleared.
     pub count: Option<u64>,
+    /// Of those that match, how many in a hundred it meets: picked by chance, the same in every run.
+    pub percent: u64,
     pub fault: Fault,
 }
 
 impl FaultRule {
     pub fn new(fault: Fault) -> Self {
-        Self { verb: None, resource: None, name_contains: None, count: None, fault }
+        Self { verb: None, resource: None, name_contains: None, count: None, percent: 100, fault }
     }
 
     pub fn verb(mut self, verb: &str) -> Self {
@@ -58,6 +64,11 @@ impl FaultRule {
 
     pub fn name_contains(mut self, part: &str) -> Self {
         self.name_contains = Some(part.to_owned());
+        self
+    }
+
+    pub fn percent(mut self, percent: u64) -> Self {
+        self.percent = percent;
         self
     }
 
@@ -79,7 +90,9 @@ pub struct Faults {
     any: AtomicBool,
     next_id: AtomicU64,
     met: AtomicU64,
+    chances: AtomicU64,
     down: watch::Sender<bool>,
+    silent: watch::Sender<bool>,
 }
 
 /// A fault that met a request, with the rule's id.
@@ -96,7 +109,9 @@ impl Default for Faults {
             any: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             met: AtomicU64::new(0),
+            chances: AtomicU64::new(0),
             down: watch::channel(false).0,
+            silent: watch::channel(false).0,
         }
     }
 }
@@ -133,8 +148,27 @@ impl Faults {
         self.down.send_replace(down);
     }
 
+    /// While silent, nothing is answered, and what is connected then stays so and never hears anything again: a network
+    /// that lost its state. Those who connect meanwhile are answered afterwards.
+    pub fn silent(&self, silent: bool) {
+        self.silent.send_replace(silent);
+    }
+
+    pub(crate) fn watch_silent(&self) -> watch::Receiver<bool> {
+        self.silent.subscribe()
+    }
+
     pub(crate) fn watch_down(&self) -> watch::Receiver<bool> {
         self.down.subscribe()
+    }
+
+    /// A number below 100, well mixed (splitmix64).
+    fn chance(&self) -> u64 {
+        let mut mixed =
+            self.chances.fetch_add(1, Ordering::Relaxed).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % 100
     }
 
     /// The fault that meets this request, if any; counts it.
@@ -148,6 +182,7 @@ impl Faults {
             rule.verb.as_deref().is_none_or(|it| it == verb)
                 && rule.resource.as_deref().is_none_or(|it| it == resource)
                 && rule.name_contains.as_deref().is_none_or(|it| name.contains(it))
+                && (rule.percent >= 100 || self.chance() < rule.percent)
         })?;
         let met = Met { id: rules[index].id, fault: rules[index].rule.fault.clone() };
         if let Some(left) = &mut rules[index].rule.count {

@@ -1,6 +1,7 @@
 //! The listener: HTTP/1.1 connections, with or without TLS, that can be cut at any time.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     mut down: watch::Receiver<bool>,
+    mut silent: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
 ) {
     let Ok(address) = listener.local_addr() else { return };
@@ -61,6 +63,14 @@ pub async fn serve(
             }
             continue;
         }
+        if *silent.borrow_and_update() {
+            // The kernel takes connections; nobody accepts them.
+            tokio::select! {
+                _ = silent.changed() => {}
+                _ = stop.changed() => return,
+            }
+            continue;
+        }
         let open = match &listener {
             Some(open) => open,
             None => match bind(address).await {
@@ -74,7 +84,7 @@ pub async fn serve(
         tokio::select! {
             (place, accepted) = accept(&places, open) => match accepted {
                 Ok((stream, _)) => {
-                    let served = connection(api.clone(), stream, tls.clone(), down.clone(), stop.clone());
+                    let served = connection(api.clone(), stream, tls.clone(), down.clone(), silent.clone(), stop.clone());
                     tokio::spawn(async move {
                         served.await;
                         drop(place);
@@ -86,6 +96,7 @@ pub async fn serve(
                 }
             },
             _ = down.changed() => {}
+            _ = silent.changed() => {}
             _ = stop.changed() => {}
         }
     }
@@ -113,6 +124,7 @@ async fn connection(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     mut down: watch::Receiver<bool>,
+    mut silent: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
@@ -127,8 +139,15 @@ async fn connection(
             None => serve_stream(api, stream).await,
         }
     };
+    let mut served = pin!(served);
     tokio::select! {
-        () = served => {}
+        () = served.as_mut() => return,
+        _ = down.wait_for(|it| *it) => return,
+        _ = stop.wait_for(|it| *it) => return,
+        _ = silent.wait_for(|it| *it) => {}
+    }
+    // Open, and dead: nothing is read and nothing written any more.
+    tokio::select! {
         _ = down.wait_for(|it| *it) => {}
         _ = stop.wait_for(|it| *it) => {}
     }

@@ -77,8 +77,8 @@ pub async fn start(config: ClusterConfig) -> Result<LocalCluster, ClusterError> 
     let mut controllers = Controllers::new(storage.clone(), addresses, &node_name, api.service_account_admission);
     controllers.ca = authority.clone().unwrap_or_default();
     tasks.push(tokio::spawn(controllers.run(stop.subscribe())));
-    let down = api.faults.watch_down();
-    tasks.push(tokio::spawn(server::serve(api.clone(), listener, acceptor, down, stop.subscribe())));
+    let (down, silent) = (api.faults.watch_down(), api.faults.watch_silent());
+    tasks.push(tokio::spawn(server::serve(api.clone(), listener, acceptor, down, silent, stop.subscribe())));
     let cluster = LocalCluster { api, address, authority, stop, tasks };
     match &config.data_dir {
         Some(folder) => kept(cluster, storage, folder),

@@ -301,6 +301,23 @@ pub fn empty_list(api: &Api, target: &Target) -> Answer {
     response::json(200, &list)
 }
 
+/// A list with its first items only, for the fault of that name.
+pub async fn short(items: usize, whole: Answer) -> Answer {
+    let bytes = match whole.into_body().collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) => return response::refusal(&ApiError::internal(error.to_string())),
+    };
+    match serde_json::from_slice::<Value>(&bytes) {
+        Ok(mut list) => {
+            if let Some(all) = list["items"].as_array_mut() {
+                all.truncate(items);
+            }
+            response::json(200, &list)
+        }
+        Err(error) => response::refusal(&ApiError::internal(error.to_string())),
+    }
+}
+
 /// Repeats the first answer a rule saw, for the fault of a stale list.
 pub async fn stale(api: &Api, rule: u64, fresh: Answer) -> Answer {
     let (parts, body) = fresh.into_parts();

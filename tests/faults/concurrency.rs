@@ -1,0 +1,114 @@
+//! Everything at once: the same start many times, starts against stops, a newer start during an older one, one home.
+
+use std::time::Duration;
+
+use futures::future::{join, join_all};
+use local_cluster::{Fault, FaultRule};
+use serde_json::json;
+
+use crate::support::app::{JUPYTERHUB, TestApp, start_body};
+use crate::support::folders::listing;
+use crate::support::wait::eventually;
+
+const RUN: &str = "JupyterLab/Run";
+const WORKERS: usize = 20;
+const ROUNDS: usize = 50;
+
+#[tokio::test]
+async fn a_hundred_identical_starts_make_one_object_set() {
+    let app = TestApp::start().await;
+    let starts = (0..100).map(|_| app.start_service(JUPYTERHUB, "lab", "s1", RUN));
+    let answers = join_all(starts).await;
+    for answer in &answers {
+        answer.assert(201, &answers[0].body);
+    }
+    app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
+    let mut kinds: Vec<_> = app.cluster.names().await;
+    kinds.iter_mut().for_each(|it| it.truncate(it.find('/').unwrap()));
+    assert_eq!(kinds, ["ConfigMap", "Deployment", "Pod", "Secret", "Service"]);
+    assert_eq!(app.list(JUPYTERHUB).await.json().items().len(), 1);
+    app.end().await;
+}
+
+/// One name's rounds. After each of them the service is whole or gone.
+async fn start_against_stop(app: &TestApp, worker: usize) {
+    let name = format!("w{worker}x");
+    for round in 0..ROUNDS {
+        let start_id = format!("r{round}");
+        let start = app.start_service(JUPYTERHUB, &name, &start_id, RUN);
+        let stop = async {
+            // Every order of the two comes about.
+            for _ in 0..(worker * 7 + round * 3) % 40 {
+                tokio::task::yield_now().await;
+            }
+            app.delete(JUPYTERHUB, &name).await
+        };
+        let (started, stopped) = join(start, stop).await;
+        assert!(matches!(started.status, 201 | 500), "{}", started.body);
+        assert!(matches!(stopped.status, 204 | 404), "{}", stopped.body);
+        let polled = app.get(JUPYTERHUB, &name).await;
+        if polled.status == 200 && polled.body.ends_with(r#","running":true}"#) {
+            let deployment = app.cluster.get("Deployment", &format!("depl-{name}-{start_id}")).await;
+            assert!(deployment.is_some(), "running, so it is whole: {}", polled.body);
+            app.delete(JUPYTERHUB, &name).await.assert(204, "");
+        } else {
+            assert!(polled.status == 404 || polled.body.contains(r#""stop_pending":true"#), "{}", polled.body);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_rounds_of_starts_against_stops_leave_nothing_half_done() {
+    let app = TestApp::start().await;
+    join_all((0..WORKERS).map(|worker| start_against_stop(&app, worker))).await;
+    app.cluster.nothing_of("").await;
+    eventually("nothing is listed", async || (app.list(JUPYTERHUB).await.body == "[]").then_some(())).await;
+    assert!(app.names_in("services").is_empty());
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_newer_start_during_an_older_one_wins() {
+    let app = TestApp::start().await;
+    if let Some(faults) = app.cluster.faults() {
+        let slow = Fault::Delay(Duration::from_millis(700));
+        faults.add(FaultRule::new(slow).verb("create").name_contains("lab-s1"));
+    }
+    let newer = async {
+        eventually("the older start is under way", async || {
+            (app.list(JUPYTERHUB).await.body.contains("s1")).then_some(())
+        })
+        .await;
+        app.start_service(JUPYTERHUB, "lab", "s2", RUN).await
+    };
+    let (older, newer) = join(app.start_service(JUPYTERHUB, "lab", "s1", RUN), newer).await;
+    assert_eq!(newer.status, 201, "{}", newer.body);
+    assert!(matches!(older.status, 201 | 500), "{}", older.body);
+    let polled = app.get(JUPYTERHUB, "lab").await;
+    assert!(
+        polled.body.contains(r#""start_id":"s2""#) && polled.body.ends_with(r#","running":true}"#),
+        "{}",
+        polled.body
+    );
+    app.cluster.nothing_of("lab-s1").await;
+    app.cluster.pod_in_phase("depl-lab-s2-", "Running").await;
+    assert_eq!(app.list(JUPYTERHUB).await.json().items().len(), 1);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn two_first_starts_of_one_user_make_one_whole_home() {
+    let app = TestApp::start().await;
+    let answers = join_all((0..8).map(|number| {
+        let app = &app;
+        async move { app.start_service(JUPYTERHUB, &format!("lab{number}"), "s1", RUN).await.status }
+    }))
+    .await;
+    assert_eq!(answers, [201; 8]);
+    let mut other = start_body(RUN, "s1");
+    other["env"]["JUPYTERHUB_USER_ID"] = json!(8);
+    assert_eq!(app.post(JUPYTERHUB, "other", &other).await.status, 201);
+    assert_eq!(app.names_in("userhomes/jupyterhub"), ["7", "8"]);
+    assert_eq!(listing(&app.path("userhomes/jupyterhub/7")), listing(&app.path("userhomes/jupyterhub/8")));
+    app.end().await;
+}
