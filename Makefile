@@ -1,11 +1,14 @@
 # Everything real is in scripts/.
-.PHONY: demo test lint fmt
+.PHONY: demo test soak lint fmt
 
 demo: ## a JupyterHub that starts JupyterLab through k8smgr, on this machine; Ctrl-C ends it
 	@scripts/demo
 
 test: ## all that CI runs
 	@scripts/test
+
+soak: ## a thousand kills and thousands of starts and stops, about half an hour; SOAK_* say how many
+	@scripts/soak
 
 lint: ## formatting, clippy, unused dependencies
 	@scripts/lint

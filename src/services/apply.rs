@@ -42,8 +42,8 @@ impl Services {
         for wave in 1..=LAST_WAVE {
             self.create_wave(&planned, wave, &mut record.objects, mark, deadline).await?;
             match wave {
-                1 => fail_point!(StartAfterMounted),
-                _ => fail_point!(StartAfterWorkload),
+                LAST_WAVE => fail_point!(StartAfterWorkload),
+                _ => fail_point!(StartAfterMounted),
             }
         }
         // The watches see the pods from their first state on; that they begin late harms nothing.

@@ -74,7 +74,10 @@ impl Services {
             },
             Verdict::Gone => match self.confirm_gone(service.objects).await {
                 Ok(Some(end)) => Judgement::Over(end),
-                Ok(None) => Judgement::Runs,
+                Ok(None) => {
+                    self.is_there_unseen(record).await;
+                    Judgement::Runs
+                }
                 Err(error) => {
                     tracing::debug!(id = %service.object_id, %error, "cannot confirm that the service is gone");
                     Judgement::Runs

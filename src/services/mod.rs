@@ -26,7 +26,11 @@ mod supersede;
 mod survey;
 mod sweep;
 mod turns;
+<<<<<<< HEAD
 mod unwritten;
+=======
+mod unseen;
+>>>>>>> crash
 mod update;
 mod watching;
 
@@ -79,15 +83,22 @@ pub struct Services {
     drain: drain::Drain,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
+<<<<<<< HEAD
+=======
+    unseen: unseen::Unseen,
+>>>>>>> crash
     clock: Clock,
     ages: ages::Ages,
     recovering: recover::Recovering,
     sweeping: sweep::Sweeping,
-    /// The services that this process has started: their objects are known to have been made.
+    /// The services that this process has begun to start: one that runs is known to have been made.
     started: Mutex<HashSet<i64>>,
+<<<<<<< HEAD
     /// The highest sequence that was there before this process.
     inherited: AtomicI64,
     begun: Moment,
+=======
+>>>>>>> crash
 }
 
 impl Services {
@@ -111,14 +122,22 @@ impl Services {
             unwritten: unwritten::UnwrittenStops::default(),
             drain: drain::Drain::default(),
             superseded: Mutex::default(),
+<<<<<<< HEAD
+=======
+            clock,
+>>>>>>> crash
             ages: ages::Ages::default(),
             recovering: recover::Recovering::default(),
             sweeping: sweep::Sweeping::default(),
             started: Mutex::default(),
+<<<<<<< HEAD
             inherited: AtomicI64::default(),
             begun: clock.moment(),
             clock,
+=======
+>>>>>>> crash
             suspicions: judge::Suspicions::default(),
+            unseen: unseen::Unseen::default(),
         })
     }
 

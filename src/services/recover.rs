@@ -28,7 +28,11 @@ const TURN_TIME: Duration = Duration::from_secs(1);
 const LONGEST_START: Duration = Duration::from_secs(45);
 /// What the API server was asked for and did not confirm it may still do for as long.
 const SETTLING_TIME: Duration = Duration::from_secs(60);
+<<<<<<< HEAD
 /// The same where the process that asked is no more: its connections are closed, and it was before we were there.
+=======
+/// The same where the process that asked is no more: its connections were closed before we began.
+>>>>>>> crash
 const SETTLING_TIME_OF_THE_DEAD: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
 /// A stop that fails is tried again after this, twice as long each time, for as long as it takes.
@@ -165,10 +169,18 @@ impl Services {
             // Seen, from here on.
             self.ages.seen_for(record.sequence, record.state, &self.clock);
             if record.state == stopping || self.was_cut_short(&record) {
+                fail_point!(RecoverBeforeStop);
                 self.hand_over(record, Work::Stop);
             }
         }
+<<<<<<< HEAD
         self.note_superseded_elsewhere().await?;
+=======
+        for record in self.store.ended_with_workload().await? {
+            fail_point!(RecoverBeforeWorkload);
+            self.hand_over(record, Work::DeleteWorkload);
+        }
+>>>>>>> crash
         self.stop_superseded().await;
         self.mark_new_pods_of_adopted().await?;
         fail_point!(RecoverEnd);
@@ -241,7 +253,12 @@ impl Services {
         self.begin_stop(current.sequence).await?;
         fail_point!(RecoverAfterRecord);
         let deadline = Deadline::after(STOP_TIME);
+<<<<<<< HEAD
         if self.is_unsettled(&current) {
+=======
+        let is_unconfirmed = current.objects.iter().any(|it| it.uid.is_none());
+        if is_unconfirmed && !self.is_settled(&current) {
+>>>>>>> crash
             self.delete_objects(&current, deadline).await?;
             fail_point!(RecoverAfterObjects);
             return Ok(());
@@ -252,6 +269,7 @@ impl Services {
         Ok(())
     }
 
+<<<<<<< HEAD
     /// Whether something that the API server was asked for and did not confirm may still take effect.
     pub(super) fn is_unsettled(&self, record: &ServiceRecord) -> bool {
         if record.objects.iter().all(|it| it.uid.is_some()) {
@@ -262,6 +280,17 @@ impl Services {
         }
         let key = (record.sequence, ServiceState::Stopping);
         !self.ages.is_past(SETTLING_TIME, key, record.start_date, &self.clock)
+=======
+    /// Whether nothing is made any more of what a start has asked for.
+    fn is_settled(&self, record: &ServiceRecord) -> bool {
+        // On a database that is not shared a start is ours or of a process that is no more.
+        let is_of_the_dead = !self.store.is_shared() && !self.started().contains(&record.sequence);
+        let key @ (sequence, state) = (record.sequence, ServiceState::Stopping);
+        match is_of_the_dead {
+            true => self.ages.seen_for(sequence, state, &self.clock) >= SETTLING_TIME_OF_THE_DEAD,
+            false => self.ages.is_past(SETTLING_TIME, key, record.start_date, &self.clock),
+        }
+>>>>>>> crash
     }
 }
 

@@ -11,11 +11,18 @@ use super::explain::escape_html;
 use super::plan::{Plan, StartRequest};
 use super::{Name, Services, StartError, name_of};
 use crate::cluster::Deadline;
+<<<<<<< HEAD
 use crate::config::Config;
 use crate::domain::record::Details;
 use crate::domain::{Clock, ServiceRecord, ServiceState, StartId};
 use crate::fail_points::fail_point;
 use crate::store::{Arrived, Inserted};
+=======
+use crate::domain::record::Details;
+use crate::domain::{ServiceRecord, ServiceState, StartId};
+use crate::fail_points::fail_point;
+use crate::store::{Inserted, StoreError};
+>>>>>>> crash
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
 const START_TIME: Duration = Duration::from_secs(12);
@@ -108,7 +115,10 @@ impl Services {
             }
             Err(error) => {
                 fail_point!(StartBeforeRollBack);
+<<<<<<< HEAD
                 crate::metrics::gave_up(self.mark(&record).service());
+=======
+>>>>>>> crash
                 if !acceptance.was_answered() || !self.tell_failure(&record, &error).await {
                     self.roll_back(&record, &error).await;
                 }
@@ -197,6 +207,7 @@ impl Services {
         fail_point!(StartBeforeRecord);
         match self.store.insert_arrived_service(&plan.new, arrived).await?.ok_or(StartError::Stopped)? {
             Inserted::New(record) => {
+                self.started().insert(record.sequence);
                 fail_point!(StartAfterRecord);
                 self.known.put(&record, &self.mark(&record));
                 self.supersede(&record, named);
@@ -242,8 +253,11 @@ impl Services {
         }
         fail_point!(StartAfterRunning);
         record.state = ServiceState::Running;
+<<<<<<< HEAD
         self.started().insert(record.sequence);
         self.known.put(record, &mark);
+=======
+>>>>>>> crash
         Ok(())
     }
 

@@ -138,6 +138,29 @@ async fn a_start_that_a_crash_cut_short_is_removed() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_service_that_the_first_lists_lacked_is_noticed() {
+    let mut app = TestApp::start().await;
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", "JupyterLab/Crash").await.status, 201);
+    // It ends while nobody looks, and the next process is told that there is nothing. No change comes after that.
+    app.stop_process().await;
+    app.cluster.pod_in_phase("", "Failed").await;
+    if let Some(faults) = app.cluster.faults() {
+        faults.add(FaultRule::new(Fault::EmptyList).verb("list").resource("pods"));
+        faults.add(FaultRule::new(Fault::EmptyList).verb("list").resource("deployments"));
+    }
+    app.start_process().await;
+    if let Some(faults) = app.cluster.faults() {
+        eventually("empty lists were read", async || (faults.met() >= 2).then_some(())).await;
+        faults.clear();
+    }
+    eventually("lab says running: false", async || {
+        (app.get(JUPYTERHUB, "lab").await.json().member("running") == &Json::Bool(false)).then_some(())
+    })
+    .await;
+    app.end().await;
+}
+
+#[tokio::test]
 async fn an_ended_service_keeps_its_explanation_over_a_restart() {
     let mut app = TestApp::start().await;
     assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", "JupyterLab/Crash").await.status, 201);

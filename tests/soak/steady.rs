@@ -21,7 +21,7 @@ pub async fn run(settings: &Settings) -> Outcome {
     let site = Site::new().await;
     let mut process = spawn(&site, None).await.expect("k8smgr starts");
     let (mut lines, mut resident, mut violations) = (Vec::new(), Vec::new(), Vec::new());
-    let batches = settings.cycles / AT_ONCE;
+    let batches = (settings.cycles / AT_ONCE).max(SAMPLES);
     for batch in 0..batches {
         let cycles = (0..AT_ONCE).map(|server| cycle(&process, server, batch));
         violations.extend(join_all(cycles).await.into_iter().filter_map(Result::err));

@@ -26,7 +26,7 @@ use super::resources::Known;
 use super::{Cluster, ClusterError, Deadline};
 use crate::domain::mark::{INSTALLATION_LABEL, MAIN_ROLE, ROLE_LABEL};
 use crate::domain::status::{Observation, PodObservation, WorkloadObservation};
-use crate::domain::{AppliedObject, Clock};
+use crate::domain::{AppliedObject, Clock, Moment};
 
 /// What a watch is on: a kind in a namespace. Pods are one of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +44,9 @@ impl Watched {
 
 /// Shorter than the connection's read time-out, which is how a dead connection is noticed.
 const WATCH_SECONDS: u32 = 18;
+/// How long a watch is taken to be right, first and at the longest, before it may be begun anew.
+const FIRST_BELIEF: Duration = Duration::from_secs(5);
+const LONGEST_BELIEF: Duration = Duration::from_secs(300);
 /// For one direct read of what a list lacked.
 const READ_TIME: Duration = Duration::from_secs(10);
 
@@ -57,12 +60,21 @@ type Selector = Vec<(&'static str, String)>;
 
 type Shared<T> = Arc<RwLock<Index<T>>>;
 
+struct Task {
+    handle: AbortHandle,
+    /// Whether another one is to take its place.
+    is_over: bool,
+    begun: Moment,
+    /// It is not begun anew before.
+    believed_for: Duration,
+}
+
 pub struct Watches {
     client: Client,
     installation: String,
     pods: Shared<PodObservation>,
     workloads: Shared<WorkloadObservation>,
-    tasks: Mutex<HashMap<Watched, AbortHandle>>,
+    tasks: Mutex<HashMap<Watched, Task>>,
     health: Arc<Health>,
     clock: Clock,
     shrunken_percent: u8,
@@ -151,7 +163,24 @@ impl Watches {
     }
 
     fn begin(&self, watched: Watched, spawn: impl FnOnce() -> AbortHandle) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).entry(watched).or_insert_with(spawn);
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let believed_for = match tasks.get(&watched) {
+            Some(task) if !task.is_over => return,
+            Some(task) => (task.believed_for * 2).min(LONGEST_BELIEF),
+            None => FIRST_BELIEF,
+        };
+        let begun = self.clock.moment();
+        tasks.insert(watched, Task { handle: spawn(), is_over: false, begun, believed_for });
+    }
+
+    /// Ends a watch whose list was wrong. Where that does not help, it is done less and less often.
+    fn end_wrong(&self, watched: &Watched) {
+        let now = self.clock.moment();
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = tasks.get_mut(watched).filter(|it| now.since(it.begun) >= it.believed_for) {
+            task.handle.abort();
+            task.is_over = true;
+        }
     }
 }
 
@@ -177,7 +206,7 @@ where
 impl Drop for Watches {
     fn drop(&mut self) {
         for (_, task) in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain() {
-            task.abort();
+            task.handle.abort();
         }
     }
 }
@@ -198,6 +227,17 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Begins the watches that a service needs anew, from a new list: they do not know of it.
+    pub async fn watch_anew(&self, objects: &[AppliedObject], deadline: Deadline) -> Result<(), ClusterError> {
+        for object in objects.iter().filter(|it| it.is_workload) {
+            if let Some(namespace) = &object.namespace {
+                self.watches.end_wrong(&Watched::pods(namespace));
+                self.watches.end_wrong(&watched(object, namespace));
+            }
+        }
+        self.watch(objects, deadline).await
     }
 
     /// The pod as it is now, past the cache; `None` when it is gone.
