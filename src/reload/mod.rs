@@ -68,9 +68,11 @@ struct Turn {
 /// config.json as it is on the disk.
 struct Read {
     text: Option<String>,
-    /// The configuration that should be in force; what waits for a restart, by name; warnings.
-    config: Result<(Arc<Config>, Vec<&'static str>, Vec<String>), ConfigError>,
+    config: Parsed,
 }
+
+/// The configuration that should be in force; what waits for a restart, by name; warnings.
+type Parsed = Result<(Arc<Config>, Vec<&'static str>, Vec<String>), ConfigError>;
 
 impl Reloader {
     pub fn new(file: Option<PathBuf>, config: SharedConfig, descriptions: SharedCatalogue, place: Place) -> Arc<Self> {
@@ -158,18 +160,19 @@ impl Reloader {
 
     /// Configuration and descriptions of one moment: the file is the same before the descriptions were read and after.
     fn read_all(&self, turn: &Turn) -> (Read, Catalogue) {
-        let mut read = self.read_config(turn);
+        let mut found = self.read_text();
         for _ in 0..ATTEMPTS {
             let known = self.descriptions.current();
-            let catalogue = match &read.config {
+            let text = found.as_ref().ok().cloned().flatten();
+            let config = self.parse(found, turn);
+            let catalogue = match &config {
                 Ok((config, ..)) => known.next(config.clone(), &self.place),
                 Err(_) => known.without_removed(),
             };
-            let again = self.read_config(turn);
-            if again.text == read.text {
-                return (read, catalogue);
+            found = self.read_text();
+            if found.as_ref().ok().cloned().flatten() == text {
+                return (Read { text, config }, catalogue);
             }
-            read = again;
         }
         // It never stays the same: what is in force goes on until it does.
         let catalogue = self.descriptions.current().without_removed();
@@ -177,24 +180,23 @@ impl Reloader {
         (Read { text: turn.text.clone(), config }, catalogue)
     }
 
-    fn read_config(&self, turn: &Turn) -> Read {
+    /// Nothing where there is no file to read.
+    fn read_text(&self) -> Result<Option<String>, ConfigError> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let read = std::fs::read_to_string(file).map(Some);
+        read.map_err(|source| ConfigError::Read { file: file.display().to_string(), source })
+    }
+
+    fn parse(&self, text: Result<Option<String>, ConfigError>, turn: &Turn) -> Parsed {
         let running = self.config.current();
-        let unchanged = |text| Read { text, config: Ok((running.clone(), Vec::new(), Vec::new())) };
-        let Some(file) = &self.file else { return unchanged(None) };
-        let name = file.display().to_string();
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => text,
-            Err(source) => return Read { text: None, config: Err(ConfigError::Read { file: name, source }) },
+        let (text, name) = match (text?, &self.file) {
+            (Some(text), Some(file)) if turn.text.as_ref() != Some(&text) => (text, file.display().to_string()),
+            _ => return Ok((running, Vec::new(), Vec::new())),
         };
-        if turn.text.as_ref() == Some(&text) {
-            return unchanged(Some(text));
-        }
-        let config = Config::from_json(&text, &name).map(|mut loaded| {
-            let waiting = loaded.config.keep_until_restart(&running);
-            let config = if loaded.config.is_same(&running) { running } else { Arc::new(loaded.config) };
-            (config, waiting, loaded.warnings)
-        });
-        Read { text: Some(text), config }
+        let mut loaded = Config::from_json(&text, &name)?;
+        let waiting = loaded.config.keep_until_restart(&running);
+        let config = if loaded.config.is_same(&running) { running } else { Arc::new(loaded.config) };
+        Ok((config, waiting, loaded.warnings))
     }
 }
 

@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use k8smgr::reload::{Outcome, Reloader};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::marked::{SERVICE, files, mark_config, own_descriptions, start, write_files};
 use crate::support::app::{JUPYTERHUB, TestApp};
 use crate::support::wire::Request;
 
 const RELOADS: u64 = 10_000;
+/// A hub starts something each time that so many versions have come.
+const STRIDE: u64 = 200;
 
 /// What is wrong with a version. A start never gets one of the bad ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,7 +63,7 @@ fn write(folder: &Path, config: &mut Value, version: u64, fault: Fault) {
     write_files(&description, others);
 }
 
-fn storm(reloader: &Reloader, folder: &Path, mut config: Value, good: &AtomicU64) {
+fn storm(reloader: &Reloader, folder: &Path, mut config: Value, good: &watch::Sender<u64>) {
     let mut counts = [0; 3];
     for version in 1..=RELOADS {
         let fault = FAULTS[usize::try_from(version % 8).unwrap()];
@@ -74,7 +76,7 @@ fn storm(reloader: &Reloader, folder: &Path, mut config: Value, good: &AtomicU64
         );
         counts[outcome as usize] += 1;
         if fault == Fault::None {
-            good.store(version, Ordering::SeqCst);
+            good.send_replace(version);
         }
     }
     assert_eq!(counts, [0, 3750, 6250]);
@@ -99,30 +101,27 @@ async fn ten_thousand_reloads_fail_no_request_and_mix_nothing() {
     reloader.reload();
     assert_eq!(start(&app, "first").await, BTreeSet::from(["v0".to_owned()]));
 
-    let (good, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let changes = {
-        let (good, is_over) = (good.clone(), is_over.clone());
-        tokio::task::spawn_blocking(move || {
-            storm(&reloader, &folder, config, &good);
-            is_over.store(true, Ordering::SeqCst);
-        })
-    };
-    let (one, other) = tokio::join!(hub(&app, "a", &good, &is_over), hub(&app, "b", &good, &is_over));
+    let (good, seen) = watch::channel(0);
+    // Ends with the sender, so that the hubs end too when it fails.
+    let changes = tokio::task::spawn_blocking(move || storm(&reloader, &folder, config, &good));
+    let (one, other) = tokio::join!(hub(&app, "a", seen.clone()), hub(&app, "b", seen.clone()));
     changes.await.unwrap();
     assert!(one.len() + other.len() > 10, "starts saw {} and {} versions", one.len(), other.len());
-    let last = good.load(Ordering::SeqCst);
+    let last = *seen.borrow();
     assert_eq!(start(&app, "last").await, BTreeSet::from([format!("v{last}")]));
     app.end().await;
 }
 
 /// Starts, polls and stops until the storm is over; gives the versions that were started.
-async fn hub(app: &TestApp, prefix: &str, good: &AtomicU64, is_over: &AtomicBool) -> BTreeSet<u64> {
+async fn hub(app: &TestApp, prefix: &str, mut good: watch::Receiver<u64>) -> BTreeSet<u64> {
     let mut seen = BTreeSet::new();
     let mut number = 0;
-    while !is_over.load(Ordering::SeqCst) {
+    let mut next = 0;
+    while good.wait_for(|version| *version >= next).await.is_ok() {
+        let known = *good.borrow();
+        next = known + STRIDE;
         number += 1;
         let name = format!("{prefix}{number}");
-        let known = good.load(Ordering::SeqCst);
         let versions = start(app, &name).await;
         assert_eq!(versions.len(), 1, "a mixture: {versions:?}");
         let version: u64 = versions.first().unwrap()[1..].parse().unwrap();

@@ -145,8 +145,10 @@ async fn a_broken_description_goes_on_in_its_last_good_version_and_is_told() {
     assert_eq!(start(&app, "lab").await, BTreeSet::from(["v1".to_owned()]));
 
     std::fs::remove_dir_all(&folder).unwrap();
+    let number = std::cell::Cell::new(0);
     let failed = eventually("it is gone", async || {
-        let failed = app.start_service(JUPYTERHUB, "gone", "s1", SERVICE).await;
+        number.set(number.get() + 1);
+        let failed = app.start_service(JUPYTERHUB, "gone", &format!("s{}", number.get()), SERVICE).await;
         (failed.status == 500).then_some(failed)
     })
     .await;
