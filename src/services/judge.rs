@@ -75,7 +75,7 @@ impl Services {
             Verdict::Gone => match self.confirm_gone(service.objects).await {
                 Ok(Some(end)) => Judgement::Over(end),
                 Ok(None) => {
-                    self.is_there_unseen(record).await;
+                    self.is_there_unseen(service).await;
                     Judgement::Runs
                 }
                 Err(error) => {

@@ -26,16 +26,12 @@ mod supersede;
 mod survey;
 mod sweep;
 mod turns;
-<<<<<<< HEAD
-mod unwritten;
-=======
 mod unseen;
->>>>>>> crash
+mod unwritten;
 mod update;
 mod watching;
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use adopt::{AdoptError, Adopted, Adoption};
@@ -50,7 +46,7 @@ pub use sweep::SweepHalt;
 use crate::cluster::Cluster;
 use crate::config::SharedConfig;
 use crate::description::{Chosen, SharedCatalogue};
-use crate::domain::{Clock, Credential, Mark, Moment, ServerName, ServiceName, ServiceRecord};
+use crate::domain::{Clock, Credential, Mark, ServerName, ServiceName, ServiceRecord};
 use crate::store::Store;
 
 /// What an installation is called and where it stands; fixed while the process runs.
@@ -83,22 +79,13 @@ pub struct Services {
     drain: drain::Drain,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
-<<<<<<< HEAD
-=======
     unseen: unseen::Unseen,
->>>>>>> crash
     clock: Clock,
     ages: ages::Ages,
     recovering: recover::Recovering,
     sweeping: sweep::Sweeping,
     /// The services that this process has begun to start: one that runs is known to have been made.
     started: Mutex<HashSet<i64>>,
-<<<<<<< HEAD
-    /// The highest sequence that was there before this process.
-    inherited: AtomicI64,
-    begun: Moment,
-=======
->>>>>>> crash
 }
 
 impl Services {
@@ -122,20 +109,11 @@ impl Services {
             unwritten: unwritten::UnwrittenStops::default(),
             drain: drain::Drain::default(),
             superseded: Mutex::default(),
-<<<<<<< HEAD
-=======
             clock,
->>>>>>> crash
             ages: ages::Ages::default(),
             recovering: recover::Recovering::default(),
             sweeping: sweep::Sweeping::default(),
             started: Mutex::default(),
-<<<<<<< HEAD
-            inherited: AtomicI64::default(),
-            begun: clock.moment(),
-            clock,
-=======
->>>>>>> crash
             suspicions: judge::Suspicions::default(),
             unseen: unseen::Unseen::default(),
         })

@@ -244,11 +244,8 @@ impl Services {
             if services.store.latch_end(ended.sequence, &kept, services.clock.now()).await? {
                 fail_point!(EndAfterLatch);
                 services.ages.seen_for(ended.sequence, ServiceState::Ended, &services.clock);
-<<<<<<< HEAD
                 services.known.set_state(ended.sequence, ServiceState::Ended, Some(kept.clone()));
                 metrics::counter!("k8smgr_services_ended_total").increment(1);
-=======
->>>>>>> crash
                 tracing::info!(
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,
                     reason = kept.error, "service ended by itself"

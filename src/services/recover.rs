@@ -5,7 +5,6 @@
 //! runs and what has ended, `sweep` at objects without a record.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,11 +27,7 @@ const TURN_TIME: Duration = Duration::from_secs(1);
 const LONGEST_START: Duration = Duration::from_secs(45);
 /// What the API server was asked for and did not confirm it may still do for as long.
 const SETTLING_TIME: Duration = Duration::from_secs(60);
-<<<<<<< HEAD
-/// The same where the process that asked is no more: its connections are closed, and it was before we were there.
-=======
 /// The same where the process that asked is no more: its connections were closed before we began.
->>>>>>> crash
 const SETTLING_TIME_OF_THE_DEAD: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
 /// A stop that fails is tried again after this, twice as long each time, for as long as it takes.
@@ -173,14 +168,7 @@ impl Services {
                 self.hand_over(record, Work::Stop);
             }
         }
-<<<<<<< HEAD
         self.note_superseded_elsewhere().await?;
-=======
-        for record in self.store.ended_with_workload().await? {
-            fail_point!(RecoverBeforeWorkload);
-            self.hand_over(record, Work::DeleteWorkload);
-        }
->>>>>>> crash
         self.stop_superseded().await;
         self.mark_new_pods_of_adopted().await?;
         fail_point!(RecoverEnd);
@@ -192,11 +180,6 @@ impl Services {
     pub(super) fn was_cut_short(&self, record: &ServiceRecord) -> bool {
         let seen_for = self.ages.seen_for(record.sequence, record.state, &self.clock);
         record.state == ServiceState::Starting && (!self.store.is_shared() || seen_for >= LONGEST_START)
-    }
-
-    /// Whether whoever started this is no more: before us, nobody else works on a database that is not shared.
-    fn is_of_the_dead(&self, record: &ServiceRecord) -> bool {
-        !self.store.is_shared() && record.sequence <= self.inherited.load(Ordering::SeqCst)
     }
 
     /// To be stopped by a worker of its own, soon.
@@ -253,12 +236,7 @@ impl Services {
         self.begin_stop(current.sequence).await?;
         fail_point!(RecoverAfterRecord);
         let deadline = Deadline::after(STOP_TIME);
-<<<<<<< HEAD
         if self.is_unsettled(&current) {
-=======
-        let is_unconfirmed = current.objects.iter().any(|it| it.uid.is_none());
-        if is_unconfirmed && !self.is_settled(&current) {
->>>>>>> crash
             self.delete_objects(&current, deadline).await?;
             fail_point!(RecoverAfterObjects);
             return Ok(());
@@ -269,28 +247,18 @@ impl Services {
         Ok(())
     }
 
-<<<<<<< HEAD
     /// Whether something that the API server was asked for and did not confirm may still take effect.
     pub(super) fn is_unsettled(&self, record: &ServiceRecord) -> bool {
         if record.objects.iter().all(|it| it.uid.is_some()) {
             return false;
         }
-        if self.is_of_the_dead(record) {
-            return self.clock.moment().since(self.begun) < SETTLING_TIME_OF_THE_DEAD;
-        }
-        let key = (record.sequence, ServiceState::Stopping);
-        !self.ages.is_past(SETTLING_TIME, key, record.start_date, &self.clock)
-=======
-    /// Whether nothing is made any more of what a start has asked for.
-    fn is_settled(&self, record: &ServiceRecord) -> bool {
         // On a database that is not shared a start is ours or of a process that is no more.
         let is_of_the_dead = !self.store.is_shared() && !self.started().contains(&record.sequence);
         let key @ (sequence, state) = (record.sequence, ServiceState::Stopping);
         match is_of_the_dead {
-            true => self.ages.seen_for(sequence, state, &self.clock) >= SETTLING_TIME_OF_THE_DEAD,
-            false => self.ages.is_past(SETTLING_TIME, key, record.start_date, &self.clock),
+            true => self.ages.seen_for(sequence, state, &self.clock) < SETTLING_TIME_OF_THE_DEAD,
+            false => !self.ages.is_past(SETTLING_TIME, key, record.start_date, &self.clock),
         }
->>>>>>> crash
     }
 }
 

@@ -11,18 +11,11 @@ use super::explain::escape_html;
 use super::plan::{Plan, StartRequest};
 use super::{Name, Services, StartError, name_of};
 use crate::cluster::Deadline;
-<<<<<<< HEAD
 use crate::config::Config;
 use crate::domain::record::Details;
 use crate::domain::{Clock, ServiceRecord, ServiceState, StartId};
 use crate::fail_points::fail_point;
 use crate::store::{Arrived, Inserted};
-=======
-use crate::domain::record::Details;
-use crate::domain::{ServiceRecord, ServiceState, StartId};
-use crate::fail_points::fail_point;
-use crate::store::{Inserted, StoreError};
->>>>>>> crash
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
 const START_TIME: Duration = Duration::from_secs(12);
@@ -115,10 +108,7 @@ impl Services {
             }
             Err(error) => {
                 fail_point!(StartBeforeRollBack);
-<<<<<<< HEAD
                 crate::metrics::gave_up(self.mark(&record).service());
-=======
->>>>>>> crash
                 if !acceptance.was_answered() || !self.tell_failure(&record, &error).await {
                     self.roll_back(&record, &error).await;
                 }
@@ -253,11 +243,7 @@ impl Services {
         }
         fail_point!(StartAfterRunning);
         record.state = ServiceState::Running;
-<<<<<<< HEAD
-        self.started().insert(record.sequence);
         self.known.put(record, &mark);
-=======
->>>>>>> crash
         Ok(())
     }
 

@@ -128,14 +128,9 @@ impl Services {
         self.remove_files(&record.object_id).await;
         fail_point!(StopAfterFiles);
         self.store.remove_service(record.sequence).await?;
-<<<<<<< HEAD
-        self.started().remove(&record.sequence);
         self.known.remove(record.sequence);
         fail_point!(StopAfterRemoval);
-=======
-        fail_point!(StopAfterRemoval);
         self.started().remove(&record.sequence);
->>>>>>> crash
         Ok(())
     }
 

@@ -11,14 +11,9 @@ use tracing::Instrument;
 
 use super::{Name, Services, name_of};
 use crate::cluster::Deadline;
-<<<<<<< HEAD
 use crate::domain::{Credential, Moment, ServerName, ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
 use crate::store::StoreError;
-=======
-use crate::domain::{Moment, ServiceRecord, ServiceState};
-use crate::fail_points::fail_point;
->>>>>>> crash
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What a poll may spend on it.

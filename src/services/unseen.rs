@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Services;
+use super::judge::Judged;
 use crate::cluster::Deadline;
-use crate::domain::{Moment, ServiceRecord};
+use crate::domain::Moment;
 
 /// A watch has told of a new object by then.
 const LATENESS: Duration = Duration::from_secs(5);
@@ -35,13 +36,13 @@ impl Unseen {
 
 impl Services {
     /// A direct read has found a service that the cache does not know.
-    pub(super) async fn is_there_unseen(&self, record: &ServiceRecord) {
-        if !self.unseen.note(record.sequence, self.clock.moment()) {
+    pub(super) async fn is_there_unseen(&self, service: Judged<'_>) {
+        if !self.unseen.note(service.sequence, self.clock.moment()) {
             return;
         }
-        tracing::warn!(id = %record.object_id, "the watches do not know a service that is there; they list everything again");
+        tracing::warn!(id = %service.object_id, "the watches do not know a service that is there; they list everything again");
         metrics::counter!("k8smgr_watches_begun_again_total").increment(1);
-        if let Err(error) = self.cluster.watch_anew(&record.objects, Deadline::after(LIST_TIME)).await {
+        if let Err(error) = self.cluster.watch_anew(service.objects, Deadline::after(LIST_TIME)).await {
             tracing::debug!(%error, "the watches begin later");
         }
     }
