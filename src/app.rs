@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::auth::{Authenticator, create_startup_users};
+use crate::auth::{Authenticator, Users, create_startup_users};
 use crate::cluster::Cluster;
 use crate::config::{Config, Environment, SharedConfig};
 use crate::http::{Api, Limits, Server, routes};
@@ -75,7 +75,8 @@ impl App {
         let listener = TcpListener::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
         let address = listener.local_addr()?;
         let (end, ended) = watch::channel(false);
-        let api = Api { services: services.clone(), authenticator, log_handlers: log_handlers.clone(), config };
+        let users = Users::new(store.clone());
+        let api = Api { services: services.clone(), authenticator, users, log_handlers: log_handlers.clone(), config };
         let server = tokio::spawn(Server::new(listener, routes(api), limits).run(ended));
         let recovery = tokio::spawn(recover_forever(services.clone()));
         let log_changes = tokio::spawn(log_handlers.follow_forever());

@@ -8,6 +8,7 @@ mod startup;
 mod tests;
 mod throttle;
 mod tokens;
+mod users;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -30,6 +31,7 @@ pub use memory::REMEMBERED_FOR;
 pub use passwords::{PasswordError, hash_password};
 pub use startup::{StartupUsersError, create_startup_users};
 pub use tokens::{TokenError, imported_token, new_token, token_hash};
+pub use users::{AccountChange, DEFAULT_LABEL, NewAccount, UserError, Users};
 
 use header::Claim;
 use memory::{Key, Memory, Remembered};

@@ -30,7 +30,7 @@ pub use log_handlers::LogHandlerRow;
 pub use services::Inserted;
 pub use tokens::{Token, TokenAdded};
 pub use url::{DatabaseUrl, DatabaseUrlError};
-pub use users::{NewUser, User};
+pub use users::{NewUser, User, UserChange};
 
 use postgres::PostgresPool;
 use sqlite::SqlitePools;

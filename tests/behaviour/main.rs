@@ -15,4 +15,5 @@ mod large_and_slow;
 mod lifecycle;
 mod properties;
 mod restart;
+mod users;
 mod values;
