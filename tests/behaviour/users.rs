@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::app::{ADMIN, JUPYTERHUB, TestApp, basic};
+use crate::support::wait::eventually;
 use crate::support::wire::{Answer, Request};
 
 const USERS: &str = "/api/users/";
@@ -167,7 +168,8 @@ async fn a_user_is_deleted_when_its_services_are_stopped() {
     let refused = send(&app, "DELETE", path, json!({})).await;
     refused.assert(409, r#"{"detail":"user `jupyterhub` still has 1 services; stop them first"}"#);
     assert_eq!(app.delete(JUPYTERHUB, "lab").await.status, 204);
-    crate::support::wait::until("the service is gone", async || app.list(JUPYTERHUB).await.body == "[]").await;
+    let empty = async || (app.list(JUPYTERHUB).await.body == "[]").then_some(());
+    eventually("the service is gone", empty).await;
     send(&app, "DELETE", path, json!({})).await.assert(204, "");
     assert_eq!(logs_in(&app, &basic(JUPYTERHUB)).await, 401);
     for method in ["GET", "DELETE", "PATCH"] {
