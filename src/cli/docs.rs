@@ -1,12 +1,14 @@
-//! `k8smgr docs`: writes the reference of config.json and its JSON schema.
+//! `k8smgr docs`: writes what is generated of the documentation: the reference of config.json, its JSON schema and the
+//! description of the API.
 
 use std::path::Path;
 
 use anyhow::Context;
 
 use crate::config::reference;
+use crate::http::api_docs;
 
-/// Writes `configuration.md` and `config.schema.json` into `directory`.
+/// Writes `configuration.md`, `config.schema.json` and `openapi.json` into `directory`.
 pub fn run(directory: &Path) -> anyhow::Result<()> {
     for (name, text) in documents() {
         let path = directory.join(name);
@@ -15,8 +17,12 @@ pub fn run(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn documents() -> [(&'static str, String); 2] {
-    [("configuration.md", reference::markdown()), ("config.schema.json", reference::json_schema())]
+fn documents() -> [(&'static str, String); 3] {
+    [
+        ("configuration.md", reference::markdown()),
+        ("config.schema.json", reference::json_schema()),
+        ("openapi.json", api_docs::openapi()),
+    ]
 }
 
 #[cfg(test)]

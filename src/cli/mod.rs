@@ -27,7 +27,7 @@ enum Command {
     User(user::UserArguments),
     /// Run a Kubernetes cluster on this machine, by itself.
     LocalCluster(local_cluster::LocalClusterArguments),
-    /// Write the reference of the configuration to a folder.
+    /// Write the reference of the configuration and of the API to a folder.
     Docs { directory: PathBuf },
 }
 

@@ -3,6 +3,7 @@
 //! warp stays in here. A resource's functions get a `Call` and give a `Reply`; what they fail with is an `ApiError`.
 
 mod admission;
+pub mod api_docs;
 mod call;
 mod error;
 mod health;
@@ -65,7 +66,11 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
 
     let open = path!("api" / "health").and(call()).map(health::health)
         .or(path!("api").and(call()).map(roots::api)).unify()
-        .or(path!("api" / "logs").and(call()).map(roots::logs)).unify();
+        .or(path!("api" / "logs").and(call()).map(roots::logs)).unify()
+        .or(path!("api-docs").and(call()).map(api_docs::description)).unify()
+        .or(path!("api-docs" / "openapi.json").and(call()).map(api_docs::description)).unify()
+        .or(path!("docs").and(call()).map(api_docs::page)).unify()
+        .or(path!("docs" / String).and(call()).map(api_docs::asset)).unify();
     let services = path!("api" / "services").and(with()).and(call()).then(services::collection)
         .or(path!("api" / "services" / ..).and(name()).and(end()).and(with()).and(call()).then(services::item)).unify();
     let logs = path!("api" / "logs" / "handler").and(with()).and(call()).then(log_handlers::collection)

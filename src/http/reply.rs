@@ -1,6 +1,7 @@
 //! An answer: status, `Allow`, and a body that is JSON or nothing.
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 
 use super::error::ApiError;
@@ -10,14 +11,15 @@ use super::error::ApiError;
 pub struct Reply {
     status: StatusCode,
     content_type: Option<&'static str>,
-    body: String,
+    body: Bytes,
     allow: Option<&'static str>,
     challenge: bool,
+    further: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Reply {
-    fn new(status: StatusCode, content_type: Option<&'static str>, body: String) -> Self {
-        Self { status, content_type, body, allow: None, challenge: false }
+    fn new(status: StatusCode, content_type: Option<&'static str>, body: impl Into<Bytes>) -> Self {
+        Self { status, content_type, body: body.into(), allow: None, challenge: false, further: Vec::new() }
     }
 
     pub fn json(status: StatusCode, body: String) -> Self {
@@ -37,6 +39,11 @@ impl Reply {
         Self::new(StatusCode::OK, Some("text/html; charset=utf-8"), String::new())
     }
 
+    /// What is no JSON.
+    pub fn page(status: StatusCode, media_type: &'static str, body: Bytes) -> Self {
+        Self::new(status, Some(media_type), body)
+    }
+
     pub fn error(error: &ApiError, allow: Option<&'static str>) -> Self {
         let mut reply = Self::json(error.status(), error.body());
         reply.challenge = error.status() == StatusCode::UNAUTHORIZED;
@@ -46,6 +53,11 @@ impl Reply {
 
     pub fn allowing(mut self, allow: &'static str) -> Self {
         self.allow = Some(allow);
+        self
+    }
+
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.further.push((name, value));
         self
     }
 }
@@ -64,6 +76,7 @@ impl warp::Reply for Reply {
         if self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"api\""));
         }
+        headers.extend(self.further);
         response.into_response()
     }
 }

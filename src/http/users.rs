@@ -16,7 +16,7 @@ use crate::store::{Token, User};
 
 /// A user: a hub or an operator.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "User")]
+#[schemars(rename = "User", deny_unknown_fields)]
 pub struct UserView {
     /// The login, which is also the credential that service descriptions and homes are kept under.
     name: String,
@@ -34,7 +34,7 @@ pub struct UserView {
 
 /// A token as it is listed: what it is called, never what it is.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Token")]
+#[schemars(rename = "Token", deny_unknown_fields)]
 pub struct TokenView {
     /// Tells the tokens of a user apart.
     label: String,
@@ -45,7 +45,7 @@ pub struct TokenView {
 
 /// A token that was just added.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "NewToken")]
+#[schemars(rename = "NewToken", deny_unknown_fields)]
 pub struct NewTokenView {
     label: String,
     /// The token, shown this once; send it as `Authorization: token <token>`. Left out where it was imported.

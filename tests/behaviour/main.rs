@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api_docs;
 mod bad_credentials;
 mod connections;
 mod descriptions;
