@@ -171,10 +171,12 @@ impl From<UserError> for ApiError {
             }
             UserError::Store(_) | UserError::Password(_) => return internal(&error),
             UserError::Name(_, reason) => return ApiError::WrongFields(vec![("name", reason.to_string())]),
-            UserError::Exists(_) => "name",
+            UserError::Exists(_) | UserError::LabelTaken { .. } | UserError::TokenTaken => {
+                return ApiError::Conflict(error.to_string());
+            }
             UserError::EmptyPassword | UserError::LongPassword => "password",
-            UserError::Label | UserError::LabelTaken { .. } => "label",
-            UserError::TokenTaken | UserError::Token(_) => "token",
+            UserError::Label => "label",
+            UserError::Token(_) => "token",
         };
         ApiError::WrongFields(vec![(field, error.to_string())])
     }

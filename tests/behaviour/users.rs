@@ -55,7 +55,6 @@ async fn what_a_user_may_not_be_is_told() {
         ),
         (json!({"name": null}), json!({"name": ["This field may not be null."]})),
         (json!({"name": "a/b"}), json!({"name": [credential]})),
-        (json!({"name": "jupyterhub"}), json!({"name": ["user `jupyterhub` exists already"]})),
         (json!({"name": "x", "password": ""}), json!({"password": ["the password is empty"]})),
         (
             json!({"name": "x", "password": "x".repeat(1025)}),
@@ -73,6 +72,8 @@ async fn what_a_user_may_not_be_is_told() {
         let given = send(&app, "POST", USERS, body.clone()).await;
         assert_eq!((given.status, given.value()), (400, answer), "{body}");
     }
+    let taken = send(&app, "POST", USERS, json!({"name": "jupyterhub"})).await;
+    taken.assert(409, r#"{"detail":"user `jupyterhub` exists already"}"#);
     let list =
         app.send_as(ADMIN, Request::new("POST", USERS).header("Content-Type", "application/json").body("[]")).await;
     list.assert(400, r#"{"detail":"The body must be a JSON object."}"#);
@@ -132,8 +133,6 @@ async fn a_token_is_shown_once() {
         assert!(!told.body.contains(&token) && !told.body.contains(old), "{path}: {}", told.body);
     }
     for (body, answer) in [
-        (json!({}), json!({"label": ["user `webonly` has a token labelled `default`"]})),
-        (json!({"label": "again", "token": old}), json!({"token": ["somebody has this token already"]})),
         (
             json!({"label": "short", "token": "abc"}),
             json!({"token": ["a token is 32 to 255 characters out of letters, digits and - . _ ~ + / ="]}),
@@ -146,6 +145,13 @@ async fn a_token_is_shown_once() {
     ] {
         let given = send(&app, "POST", path, body.clone()).await;
         assert_eq!((given.status, given.value()), (400, answer), "{body}");
+    }
+
+    for (body, answer) in [
+        (json!({}), r#"{"detail":"user `webonly` has a token labelled `default`"}"#),
+        (json!({"label": "again", "token": old}), r#"{"detail":"somebody has this token already"}"#),
+    ] {
+        send(&app, "POST", path, body).await.assert(409, answer);
     }
 
     let gone = "/api/users/webonly/tokens/old%20hub/";

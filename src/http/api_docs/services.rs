@@ -138,9 +138,12 @@ fn start_schema() -> Value {
                 "description": "The server's environment; becomes a Secret. Values that are not text become what \
                     Python's `str()` gives.",
                 "properties": {
-                    "JUPYTERHUB_STATUS_URL": {"type": "string", "description": "Where progress is told; a path is one of JUPYTERHUB_API_URL."},
-                    "JUPYTERHUB_API_TOKEN": {"type": "string"},
-                    "JUPYTERHUB_USER_ID": {"type": ["integer", "string"], "description": "The user's number at the hub."},
+                    "JUPYTERHUB_STATUS_URL": {"description": "Where progress is told, a text: an address, or a path of JUPYTERHUB_API_URL."},
+                    "JUPYTERHUB_API_TOKEN": {"description": "A text."},
+                    "JUPYTERHUB_USER_ID": {
+                        "description": "The user's number at the hub, as a number or as text.",
+                        "anyOf": [{"type": "integer", "format": "int64"}, {"type": "string", "pattern": "^ *-?[0-9]{1,18} *$"}],
+                    },
                 },
                 "required": ["JUPYTERHUB_STATUS_URL", "JUPYTERHUB_API_TOKEN", "JUPYTERHUB_USER_ID"],
             },

@@ -48,6 +48,7 @@ fn add() -> Operation {
     Operation::new("post", "addUser", "Add a user", "A hub or an operator. Without a password only tokens let it in.")
         .body("NewUser", true, &json!({"hub": {"summary": "A hub", "value": hub}}))
         .answer("201", "The user.", &component("User"))
+        .refusal("409", "There is a user of this name.", "Detail")
         .link("201", "getUser", &next)
         .link("201", "changeUser", &next)
         .link("201", "addToken", &next)
@@ -81,6 +82,7 @@ fn add_token() -> Operation {
     .body("WantedToken", false, &examples)
     .answer("201", "What the token is called and, once, what it is.", &component("NewToken"))
     .not_found()
+    .refusal("409", "The user has a token of this label, or somebody has this token.", "Detail")
     .link("201", "getToken", &token)
     .link("201", "revokeToken", &token)
 }
