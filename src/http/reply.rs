@@ -40,7 +40,7 @@ impl Reply {
     }
 
     /// What is no JSON.
-    pub fn page(status: StatusCode, media_type: &'static str, body: Bytes) -> Self {
+    pub fn page(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self::new(status, Some(media_type), body)
     }
 

@@ -9,6 +9,7 @@ mod api_docs;
 mod bad_credentials;
 mod connections;
 mod descriptions;
+mod documentation;
 mod faults;
 mod hostile;
 mod isolation;

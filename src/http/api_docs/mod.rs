@@ -57,7 +57,7 @@ fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "Starts, polls and stops the servers of JupyterHub users on Kubernetes",
             "description": INTRODUCTION,
-            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+            "license": {"name": "MIT OR Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "tags": [

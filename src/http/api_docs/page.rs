@@ -43,7 +43,7 @@ pub const ASSETS: [Asset; 4] = [
 ];
 
 /// Requests go to this server only, and no other page can show this one in a frame.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const PROTECTION: [(&str, &str); 4] = [

@@ -24,6 +24,8 @@ async function show() {
     tryItOutEnabled: true,
     defaultModelsExpandDepth: 0,
     validatorUrl: null,
+    // Else a 401 makes the browser ask for a login of its own, and keep it.
+    requestInterceptor: (request) => ({ ...request, credentials: "omit" }),
     operationsSorter: (a, b) =>
       a.get("path").localeCompare(b.get("path")) ||
       ORDER.indexOf(a.get("method")) - ORDER.indexOf(b.get("method")),
