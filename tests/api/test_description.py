@@ -31,7 +31,7 @@ CHECKS = [
 @pytest.mark.parametrize("user", LOGINS)
 def test_the_server_does_what_the_description_says(server, user, capsys):
     command = [SCHEMATHESIS, "--config-file", HERE / "schemathesis.toml", "run", f"{server.url}/api-docs"]
-    command += ["--auth", f"{user}:{LOGINS[user]}", "--checks", ",".join(CHECKS), "--seed", "1", "--max-examples", "8"]
+    command += ["--auth", f"{user}:{LOGINS[user]}", "--checks", ",".join(CHECKS), "--seed", "1", "--max-examples", "4"]
     command += ["--phases", "examples,coverage,fuzzing,stateful", "--continue-on-failure", "--warnings", "off"]
     command += ["--request-timeout", "30"]
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE)}
