@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::auth::{Authenticator, create_startup_users};
+use crate::auth::{Authenticator, Users, create_startup_users};
 use crate::cluster::{Cluster, Deadline};
 use crate::config::{Config, Environment, SharedConfig};
 use crate::description::{Place, SharedCatalogue};
@@ -141,6 +141,7 @@ impl App {
         let api = Api {
             services: services.clone(),
             authenticator,
+            users: Users::new(store.clone()),
             log_handlers: log_handlers.clone(),
             config,
             health: health.clone(),

@@ -9,6 +9,7 @@ mod startup;
 mod tests;
 mod throttle;
 mod tokens;
+mod users;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ pub use memory::CHANGES_COUNT_WITHIN;
 pub use passwords::{PasswordError, hash_password};
 pub use startup::{StartupUsersError, create_startup_users};
 pub use tokens::{TokenError, imported_token, new_token, token_hash};
+pub use users::{AccountChange, DEFAULT_LABEL, NewAccount, UserError, Users};
 
 use header::Claim;
 use memory::{Key, Memory, Remembered};

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use crate::check::documentation;
 use crate::config::reference;
+use crate::http::api_docs;
 use crate::metrics;
 
 /// Writes the generated documents into `directory`.
@@ -23,6 +24,7 @@ fn documents() -> Vec<(&'static str, String)> {
         ("config.schema.json", reference::json_schema()),
         ("check.md", documentation::markdown()),
         ("metrics.md", metrics::reference::markdown()),
+        ("openapi.json", api_docs::openapi()),
     ]
 }
 

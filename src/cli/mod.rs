@@ -47,7 +47,7 @@ enum Command {
     Render(render::RenderArguments),
     /// Run a Kubernetes cluster on this machine, by itself.
     LocalCluster(local_cluster::LocalClusterArguments),
-    /// Write the reference of the configuration to a folder.
+    /// Write the reference of the configuration and of the API to a folder.
     Docs { directory: PathBuf },
 }
 

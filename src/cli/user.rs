@@ -5,16 +5,15 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::settings::{database_url, load_config};
-use crate::auth::{CHANGES_COUNT_WITHIN, hash_password, imported_token, new_token, token_hash};
+use crate::auth::{AccountChange, CHANGES_COUNT_WITHIN, DEFAULT_LABEL, NewAccount, UserError, Users};
 use crate::config::{Environment, SecretUrl};
-use crate::domain::Credential;
 use crate::domain::group::Group;
-use crate::store::{NewUser, Store, TokenAdded};
+use crate::store::Store;
 
 #[derive(Debug, Args)]
 pub struct UserArguments {
@@ -57,7 +56,7 @@ pub enum UserCommand {
     Token {
         name: String,
         /// Tells the tokens of a user apart.
-        #[arg(long, default_value = "default")]
+        #[arg(long, default_value = DEFAULT_LABEL)]
         label: String,
         /// Takes the token from the prompt or as one line from standard input, in place of a new one.
         #[arg(long, conflicts_with = "revoke")]
@@ -102,98 +101,95 @@ async fn execute(
     store: &Store,
     ask: impl Fn(&str, bool) -> anyhow::Result<SecretString>,
 ) -> anyhow::Result<String> {
+    let users = Users::new(store.clone());
     let soon = format!("running servers follow within {} s", CHANGES_COUNT_WITHIN.as_secs());
     match command {
         UserCommand::Add { name, groups, superuser, no_password, password } => {
-            let credential = Credential::parse(&name).with_context(|| format!("`{name}` is no user name"))?;
-            let exists = || format!("user `{name}` exists already; change it with passwd, grant, revoke, token");
-            ensure!(store.user(&name).await?.is_none(), exists());
-            let password_hash = match no_password {
+            let credential = users.free_name(&name).await.map_err(with_hint)?;
+            let password = match no_password {
                 true => None,
-                false => Some(hash_password(password.read(&name, ask)?).await?),
+                false => Some(password.read(&name, ask)?),
             };
             let groups = BTreeSet::from_iter(groups);
-            let new = NewUser { name: credential, password_hash, is_superuser: superuser, groups };
-            ensure!(store.create_user(&new).await?, exists());
+            let account = NewAccount { name: credential, password, is_superuser: superuser, groups };
+            users.add(account).await.map_err(with_hint)?;
             Ok(format!("Added user {name}\n"))
         }
-        UserCommand::List => list(store).await,
+        UserCommand::List => list(&users).await,
         UserCommand::Passwd { name, password } => {
-            found(&name, store.user(&name).await?.is_some())?;
-            let hash = hash_password(password.read(&name, ask)?).await?;
-            found(&name, store.set_password(&name, &hash).await?)?;
+            users.find(&name).await.map_err(with_hint)?;
+            let password = Some(password.read(&name, ask)?);
+            change(&users, &name, AccountChange { password, ..AccountChange::default() }).await?;
             Ok(format!("Changed the password of {name}; {soon}\n"))
         }
         UserCommand::Token { name, label, revoke: true, .. } => {
-            found(&name, store.user(&name).await?.is_some())?;
-            ensure!(store.revoke_token(&name, &label).await?, "user `{name}` has no token labelled `{label}`");
+            users.revoke_token(&name, &label).await.map_err(with_hint)?;
             Ok(format!("Revoked the token {label} of {name}; {soon}\n"))
         }
-        UserCommand::Token { name, label, import, .. } => token(store, &name, &label, import, ask).await,
+        UserCommand::Token { name, label, import, .. } => token(&users, &name, &label, import, ask).await,
         UserCommand::Activate { name } => {
-            found(&name, store.set_active(&name, true).await?)?;
+            change(&users, &name, AccountChange { is_active: Some(true), ..AccountChange::default() }).await?;
             Ok(format!("Activated user {name}\n"))
         }
         UserCommand::Deactivate { name } => {
-            found(&name, store.set_active(&name, false).await?)?;
+            change(&users, &name, AccountChange { is_active: Some(false), ..AccountChange::default() }).await?;
             Ok(format!("Deactivated user {name}; {soon}\n"))
         }
         UserCommand::Grant { name, group } => {
-            found(&name, store.grant(&name, group).await?)?;
+            users.grant(&name, group).await.map_err(with_hint)?;
             Ok(format!("Added {name} to {group}; {soon}\n"))
         }
         UserCommand::Revoke { name, group } => {
-            found(&name, store.revoke(&name, group).await?)?;
+            users.revoke(&name, group).await.map_err(with_hint)?;
             Ok(format!("Took {name} out of {group}; {soon}\n"))
         }
         UserCommand::Delete { name } => {
-            found(&name, store.delete_user(&name).await?)?;
+            users.delete(&name).await.map_err(with_hint)?;
             Ok(format!("Deleted user {name}; {soon}\n"))
         }
     }
 }
 
-fn found(name: &str, found: bool) -> anyhow::Result<()> {
-    ensure!(found, "there is no user `{name}`; `k8smgr user list` shows all");
-    Ok(())
+/// Says what to do about it on the command line.
+fn with_hint(error: UserError) -> anyhow::Error {
+    let hint = match &error {
+        UserError::Exists(_) => "change it with passwd, grant, revoke, token",
+        UserError::NotFound(_) => "`k8smgr user list` shows all",
+        UserError::LabelTaken { .. } => "give another --label, or --revoke it first",
+        _ => return error.into(),
+    };
+    anyhow!("{error}; {hint}")
+}
+
+async fn change(users: &Users, name: &str, change: AccountChange) -> anyhow::Result<()> {
+    users.change(name, change).await.map_err(with_hint)
 }
 
 async fn token(
-    store: &Store,
+    users: &Users,
     name: &str,
     label: &str,
     import: bool,
     ask: impl Fn(&str, bool) -> anyhow::Result<SecretString>,
 ) -> anyhow::Result<String> {
-    let is_plain = |c: char| c.is_alphanumeric() || "@.+-_ ".contains(c);
-    ensure!(
-        !label.trim().is_empty() && label.chars().count() <= 100 && label.chars().all(is_plain),
-        "a label is up to 100 letters, digits, spaces and @ . + - _"
-    );
-    found(name, store.user(name).await?.is_some())?;
-    let token = match import {
-        true => imported_token(ask(&format!("Token for {name}: "), false)?.expose_secret())?,
-        false => new_token(),
+    users.check_label(name, label).await.map_err(with_hint)?;
+    let imported = match import {
+        true => Some(ask(&format!("Token for {name}: "), false)?),
+        false => None,
     };
-    match store.add_token(name, &token_hash(&token), label).await? {
-        TokenAdded::Added if import => Ok(format!("Imported the token {label} of {name}\n")),
-        TokenAdded::Added => Ok(format!("{}\n", token.expose_secret())),
-        TokenAdded::NoSuchUser => found(name, false).map(|()| String::new()),
-        TokenAdded::Exists if import && store.tokens(name).await?.iter().all(|it| it.label != label) => {
-            bail!("somebody has this token already")
-        }
-        TokenAdded::Exists => {
-            bail!("user `{name}` has a token labelled `{label}`; give another --label, or --revoke it first")
-        }
+    let token = users.add_token(name, label, imported.as_ref()).await.map_err(with_hint)?;
+    match import {
+        true => Ok(format!("Imported the token {label} of {name}\n")),
+        false => Ok(format!("{}\n", token.expose_secret())),
     }
 }
 
-async fn list(store: &Store) -> anyhow::Result<String> {
+async fn list(users: &Users) -> anyhow::Result<String> {
     let mut rows = vec![["NAME", "ACTIVE", "SUPERUSER", "PASSWORD", "GROUPS", "TOKENS"].map(str::to_owned)];
-    for user in store.users().await? {
+    for (user, tokens) in users.list().await? {
         let yes = |value: bool| if value { "yes" } else { "no" }.to_owned();
         let groups: Vec<&str> = user.groups.iter().map(|it| it.as_str()).collect();
-        let tokens: Vec<String> = store.tokens(user.name.as_str()).await?.into_iter().map(|it| it.label).collect();
+        let tokens: Vec<String> = tokens.into_iter().map(|it| it.label).collect();
         rows.push([
             user.name.to_string(),
             yes(user.is_active),
@@ -223,14 +219,12 @@ impl PasswordSource {
         name: &str,
         ask: impl Fn(&str, bool) -> anyhow::Result<SecretString>,
     ) -> anyhow::Result<SecretString> {
-        let password = match &self.password_env {
+        match &self.password_env {
             Some(variable) => std::env::var(variable)
                 .map(SecretString::from)
-                .with_context(|| format!("failed to read the environment variable {variable}"))?,
-            None => ask(&format!("Password for {name}: "), true)?,
-        };
-        ensure!(!password.expose_secret().is_empty(), "the password is empty");
-        Ok(password)
+                .with_context(|| format!("failed to read the environment variable {variable}")),
+            None => ask(&format!("Password for {name}: "), true),
+        }
     }
 }
 

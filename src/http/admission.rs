@@ -8,10 +8,30 @@ use super::{Api, ApiError, Call, Reply};
 use crate::auth::Principal;
 use crate::domain::group::Group;
 
-/// A part of the API: the group that may use it and the methods that it knows.
+/// Who may use a part of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The members of a group, and the superuser.
+    Group(Group),
+    Superuser,
+}
+
+impl Access {
+    pub const WEBSERVICE: Access = Access::Group(Group::Webservice);
+    pub const LOGGING: Access = Access::Group(Group::Logging);
+
+    fn lets(self, principal: &Principal) -> bool {
+        match self {
+            Access::Group(group) => principal.may(group),
+            Access::Superuser => principal.is_superuser,
+        }
+    }
+}
+
+/// A part of the API: who may use it and the methods that it knows.
 #[derive(Clone, Copy, Debug)]
 pub struct Area {
-    pub group: Group,
+    pub access: Access,
     pub allow: &'static str,
 }
 
@@ -24,7 +44,7 @@ impl Area {
     pub async fn admit(self, api: &Api, call: &Call) -> Result<Arc<Principal>, ApiError> {
         let authorization = call.headers.get(http::header::AUTHORIZATION).map(|it| it.as_bytes());
         let principal = api.authenticator.authenticate(authorization, call.address).await?;
-        if !principal.may(self.group) {
+        if !self.access.lets(&principal) {
             Err(ApiError::Forbidden)
         } else if !self.knows(&call.method) {
             Err(ApiError::MethodNotAllowed(call.method.clone()))

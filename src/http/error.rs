@@ -3,8 +3,9 @@
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, UserError};
 use crate::services::{PollError, StartError, StopError, UpdateError};
+use crate::store::StoreError;
 
 /// The reference's names for the texts that `error_messages` of the configuration may replace.
 pub const START_MESSAGE: &str = "services.utils.common.start_service_2";
@@ -29,6 +30,8 @@ pub enum ApiError {
     Refused(String),
     /// Wrong values: field and text, several in one object.
     WrongFields(Vec<(&'static str, String)>),
+    /// What is there does not allow it; the text says what to do first.
+    Conflict(String),
     /// A failure inside: the headline for the user, the reason for the admin.
     Failed {
         error: String,
@@ -54,6 +57,7 @@ impl ApiError {
             | ApiError::MissingKey(_)
             | ApiError::Refused(_)
             | ApiError::WrongFields(_) => StatusCode::BAD_REQUEST,
+            ApiError::Conflict(_) => StatusCode::CONFLICT,
             ApiError::Failed { .. } | ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             ApiError::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -73,7 +77,7 @@ impl ApiError {
             ApiError::BodyTooLarge { limit } => detail(format!("The body is larger than {limit} bytes.")),
             ApiError::BodyBrokeOff => detail("The body broke off.".to_owned()),
             ApiError::JsonParse(reason) => detail(format!("JSON parse error - {reason}")),
-            ApiError::BadInput(reason) => detail(reason.clone()),
+            ApiError::BadInput(reason) | ApiError::Conflict(reason) => detail(reason.clone()),
             ApiError::MissingKey(key) => json!([format!("Missing key in input data: {key}")]),
             ApiError::Refused(reason) => json!([reason]),
             // The order of the keys is the clients', here and below.
@@ -122,8 +126,8 @@ fn internal(error: &dyn std::error::Error) -> ApiError {
     ApiError::Internal
 }
 
-impl From<crate::store::StoreError> for ApiError {
-    fn from(error: crate::store::StoreError) -> Self {
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
         internal(&error)
     }
 }
@@ -153,5 +157,25 @@ impl From<UpdateError> for ApiError {
                 ApiError::Failed { error: "Could not update service.".to_owned(), detailed_error: other.to_string() }
             }
         }
+    }
+}
+
+impl From<UserError> for ApiError {
+    fn from(error: UserError) -> Self {
+        let field = match error {
+            UserError::NotFound(_) | UserError::NoSuchToken { .. } => return ApiError::NotFound,
+            UserError::Store(error @ StoreError::UserHasServices { .. }) => {
+                return ApiError::Conflict(error.to_string());
+            }
+            UserError::Store(_) | UserError::Password(_) => return internal(&error),
+            UserError::Name(_, reason) => return ApiError::WrongFields(vec![("name", reason.to_string())]),
+            UserError::Exists(_) | UserError::LabelTaken { .. } | UserError::TokenTaken => {
+                return ApiError::Conflict(error.to_string());
+            }
+            UserError::EmptyPassword | UserError::LongPassword => "password",
+            UserError::Label => "label",
+            UserError::Token(_) => "token",
+        };
+        ApiError::WrongFields(vec![(field, error.to_string())])
     }
 }

@@ -3,6 +3,7 @@
 //! warp stays in here. A resource's functions get a `Call` and give a `Reply`; what they fail with is an `ApiError`.
 
 mod admission;
+pub mod api_docs;
 mod call;
 mod counting;
 mod error;
@@ -15,6 +16,8 @@ mod reply;
 mod roots;
 mod server;
 mod services;
+mod user_input;
+mod users;
 mod view;
 mod waiting;
 
@@ -26,12 +29,11 @@ use warp::{Filter, path};
 pub use self::server::{Limits, Server};
 pub use self::waiting::waiting_routes;
 
-use self::admission::Area;
+use self::admission::{Access, Area};
 use self::call::{Call, call};
 use self::error::ApiError;
 use self::reply::Reply;
-use crate::auth::Authenticator;
-use crate::domain::group::Group;
+use crate::auth::{Authenticator, Users};
 use crate::health::Conditions;
 use crate::metrics_page::MetricsPage;
 use crate::services::Services;
@@ -42,20 +44,25 @@ use crate::stored_log_handlers::StoredLogHandlers;
 pub struct Api {
     pub services: Arc<Services>,
     pub authenticator: Arc<Authenticator>,
+    pub users: Users,
     pub log_handlers: Arc<StoredLogHandlers>,
     pub config: crate::config::SharedConfig,
     pub health: Arc<Conditions>,
     pub metrics_page: Arc<MetricsPage>,
 }
 
-const SERVICES: Area = Area { group: Group::Webservice, allow: "GET, POST, HEAD, OPTIONS" };
-const SERVICE: Area = Area { group: Group::Webservice, allow: "GET, PUT, PATCH, DELETE, HEAD, OPTIONS" };
-const USER_JOBS: Area = Area { group: Group::Webservice, allow: "GET, POST, HEAD, OPTIONS" };
-const LOG_HANDLERS: Area = Area { group: Group::Logging, allow: "GET, POST, HEAD, OPTIONS" };
-const LOG_HANDLER: Area = Area { group: Group::Logging, allow: "GET, PUT, PATCH, DELETE, HEAD, OPTIONS" };
-const LOG_TEST: Area = Area { group: Group::Logging, allow: "GET, HEAD, OPTIONS" };
-const USER_JOB: Area = Area { group: Group::Webservice, allow: "GET, DELETE, HEAD, OPTIONS" };
-const LOGS: Area = Area { group: Group::Logging, allow: "GET, POST, HEAD, OPTIONS" };
+const SERVICES: Area = Area { access: Access::WEBSERVICE, allow: "GET, POST, HEAD, OPTIONS" };
+const SERVICE: Area = Area { access: Access::WEBSERVICE, allow: "GET, PUT, PATCH, DELETE, HEAD, OPTIONS" };
+const USER_JOBS: Area = Area { access: Access::WEBSERVICE, allow: "GET, POST, HEAD, OPTIONS" };
+const LOG_HANDLERS: Area = Area { access: Access::LOGGING, allow: "GET, POST, HEAD, OPTIONS" };
+const LOG_HANDLER: Area = Area { access: Access::LOGGING, allow: "GET, PUT, PATCH, DELETE, HEAD, OPTIONS" };
+const LOG_TEST: Area = Area { access: Access::LOGGING, allow: "GET, HEAD, OPTIONS" };
+const USER_JOB: Area = Area { access: Access::WEBSERVICE, allow: "GET, DELETE, HEAD, OPTIONS" };
+const LOGS: Area = Area { access: Access::LOGGING, allow: "GET, POST, HEAD, OPTIONS" };
+const USERS: Area = Area { access: Access::Superuser, allow: "GET, POST, HEAD, OPTIONS" };
+const USER: Area = Area { access: Access::Superuser, allow: "GET, PATCH, DELETE, HEAD, OPTIONS" };
+const USER_TOKENS: Area = Area { access: Access::Superuser, allow: "GET, POST, HEAD, OPTIONS" };
+const USER_TOKEN: Area = Area { access: Access::Superuser, allow: "GET, DELETE, HEAD, OPTIONS" };
 const ROOT: &str = "GET, HEAD, OPTIONS";
 
 /// Every path, with and without a slash at its end.
@@ -69,18 +76,26 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
         .or(probes(&api)).unify()
         .or(path!("metrics").and(with()).and(call()).then(metrics::beside_the_api)).unify()
         .or(path!("api").and(call()).map(roots::api)).unify()
-        .or(path!("api" / "logs").and(call()).map(roots::logs)).unify();
+        .or(path!("api" / "logs").and(call()).map(roots::logs)).unify()
+        .or(path!("api-docs").and(call()).map(api_docs::description)).unify()
+        .or(path!("api-docs" / "openapi.json").and(call()).map(api_docs::description)).unify()
+        .or(path!("docs").and(call()).map(api_docs::page)).unify()
+        .or(path!("docs" / String).and(call()).map(api_docs::asset)).unify();
     let services = path!("api" / "services").and(with()).and(call()).then(services::collection)
         .or(path!("api" / "services" / ..).and(name()).and(end()).and(with()).and(call()).then(services::item)).unify();
     let logs = path!("api" / "logs" / "handler").and(with()).and(call()).then(log_handlers::collection)
         .or(path!("api" / "logs" / "handler" / ..).and(name()).and(end()).and(with()).and(call()).then(log_handlers::item)).unify()
         .or(path!("api" / "logs" / "logtest").and(with()).and(call()).then(log_test::log_test)).unify();
+    let users = path!("api" / "users").and(with()).and(call()).then(users::collection)
+        .or(path!("api" / "users" / String).and(with()).and(call()).then(users::item)).unify()
+        .or(path!("api" / "users" / String / "tokens").and(with()).and(call()).then(users::tokens)).unify()
+        .or(path!("api" / "users" / String / "tokens" / String).and(with()).and(call()).then(users::token)).unify();
     // Not served yet; who may not use them is told so all the same.
     let later = path!("api" / "userjobs" / String).and(with()).and(call()).then(|_, api, call| admission::nothing(api, call, USER_JOB))
         .or(path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))).unify()
         .or(path!("api" / "logs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOGS))).unify();
     let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
-    open.or(services).unify().or(logs).unify().or(later).unify().or(unknown).unify().boxed()
+    open.or(services).unify().or(logs).unify().or(users).unify().or(later).unify().or(unknown).unify().boxed()
 }
 
 /// What is served on `metrics.listen`.

@@ -1,7 +1,7 @@
 //! An answer: status, `Allow`, and a body that is JSON or nothing.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 
 use super::error::ApiError;
@@ -14,20 +14,16 @@ pub struct Reply {
     body: Bytes,
     allow: Option<&'static str>,
     challenge: bool,
+    further: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Reply {
-    fn new(status: StatusCode, content_type: Option<&'static str>, body: Bytes) -> Self {
-        Self { status, content_type, body, allow: None, challenge: false }
+    fn new(status: StatusCode, content_type: Option<&'static str>, body: impl Into<Bytes>) -> Self {
+        Self { status, content_type, body: body.into(), allow: None, challenge: false, further: Vec::new() }
     }
 
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        Self::new(status, Some("application/json"), body.into())
-    }
-
-    /// A page for people or programs that is no JSON.
-    pub fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self::new(status, Some(content_type), body.into())
+        Self::new(status, Some("application/json"), body)
     }
 
     pub fn no_content() -> Self {
@@ -43,6 +39,11 @@ impl Reply {
         Self::new(StatusCode::OK, Some("text/html; charset=utf-8"), Bytes::new())
     }
 
+    /// What is no JSON.
+    pub fn page(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::new(status, Some(media_type), body)
+    }
+
     pub fn error(error: &ApiError, allow: Option<&'static str>) -> Self {
         let mut reply = Self::json(error.status(), error.body());
         reply.challenge = error.status() == StatusCode::UNAUTHORIZED;
@@ -52,6 +53,11 @@ impl Reply {
 
     pub fn allowing(mut self, allow: &'static str) -> Self {
         self.allow = Some(allow);
+        self
+    }
+
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.further.push((name, value));
         self
     }
 }
@@ -70,6 +76,7 @@ impl warp::Reply for Reply {
         if self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"api\""));
         }
+        headers.extend(self.further);
         response.into_response()
     }
 }

@@ -13,6 +13,8 @@ pub enum HandlerKind {
 }
 
 impl HandlerKind {
+    pub const ALL: [HandlerKind; 4] = [HandlerKind::Stream, HandlerKind::File, HandlerKind::Smtp, HandlerKind::Syslog];
+
     pub fn as_str(self) -> &'static str {
         match self {
             HandlerKind::Stream => "stream",
@@ -23,9 +25,7 @@ impl HandlerKind {
     }
 
     pub fn named(name: &str) -> Option<Self> {
-        [HandlerKind::Stream, HandlerKind::File, HandlerKind::Smtp, HandlerKind::Syslog]
-            .into_iter()
-            .find(|it| it.as_str() == name)
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
     }
 
     /// The `handler` of a request; an error says what it may be.
@@ -35,7 +35,7 @@ impl HandlerKind {
     }
 
     /// In the order in which a new handler's configuration is told.
-    fn defaults(self) -> Json {
+    pub fn defaults(self) -> Json {
         let text = match self {
             HandlerKind::Stream => r#"{"formatter":"simple","level":10,"stream":"ext://sys.stdout"}"#,
             HandlerKind::File => {

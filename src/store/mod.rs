@@ -54,7 +54,7 @@ pub use services::Inserted;
 pub use tokens::{Token, TokenAdded};
 pub use url::{DatabaseUrl, DatabaseUrlError};
 pub use user_jobs::UserJobRow;
-pub use users::{NewUser, User};
+pub use users::{NewUser, User, UserChange};
 
 use postgres::PostgresPool;
 use sqlite::SqlitePools;

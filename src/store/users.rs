@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper};
+use diesel::{AsChangeset, ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper};
 
 use super::schema::users::{self, dsl};
 use super::schema::{services, tokens};
@@ -30,6 +30,20 @@ pub struct User {
     pub groups: BTreeSet<Group>,
 }
 
+/// What of a user is to be different; `None` stays as it is.
+#[derive(Clone, Default)]
+pub struct UserChange {
+    pub password_hash: Option<String>,
+    pub is_active: Option<bool>,
+    pub groups: Option<BTreeSet<Group>>,
+}
+
+impl UserChange {
+    fn is_empty(&self) -> bool {
+        self.password_hash.is_none() && self.is_active.is_none() && self.groups.is_none()
+    }
+}
+
 impl fmt::Debug for NewUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NewUser({}, superuser: {}, groups: {:?})", self.name, self.is_superuser, self.groups)
@@ -41,6 +55,15 @@ impl fmt::Debug for User {
         let User { name, is_superuser, is_active, groups, .. } = self;
         write!(f, "User({name}, superuser: {is_superuser}, active: {is_active}, groups: {groups:?})")
     }
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = users)]
+struct Changes {
+    password_hash: Option<String>,
+    is_active: Option<bool>,
+    access_to_webservice: Option<bool>,
+    access_to_logging: Option<bool>,
 }
 
 #[derive(Insertable, Queryable, Selectable)]
@@ -112,6 +135,25 @@ impl Store {
         let name = name.to_owned();
         let changed = query!(self.write, |_| Some(Change::Users), |connection| diesel::update(dsl::users.find(&name))
             .set(dsl::is_active.eq(active))
+            .execute(connection))?;
+        Ok(changed == 1)
+    }
+
+    /// All of it at once.
+    pub async fn change_user(&self, name: &str, change: &UserChange) -> Result<bool, StoreError> {
+        let member = |group| change.groups.as_ref().map(|groups| groups.contains(&group));
+        let changes = Changes {
+            password_hash: change.password_hash.clone(),
+            is_active: change.is_active,
+            access_to_webservice: member(Group::Webservice),
+            access_to_logging: member(Group::Logging),
+        };
+        if change.is_empty() {
+            return Ok(self.user(name).await?.is_some());
+        }
+        let name = name.to_owned();
+        let changed = query!(self.write, |_| Some(Change::Users), |connection| diesel::update(dsl::users.find(&name))
+            .set(&changes)
             .execute(connection))?;
         Ok(changed == 1)
     }

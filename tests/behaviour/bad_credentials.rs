@@ -3,7 +3,7 @@
 use crate::support::app::{TestApp, basic};
 use crate::support::wire::{Answer, Request};
 
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 14] = [
     "/api/services/",
     "/api/services",
     "/api/services/x/",
@@ -13,6 +13,10 @@ const PATHS: [&str; 10] = [
     "/api/logs/handler/",
     "/api/logs/handler/stream/",
     "/api/logs/logtest/",
+    "/api/users/",
+    "/api/users/x",
+    "/api/users/x/tokens/",
+    "/api/users/x/tokens/y/",
     "/api/services/%2e%2e/",
 ];
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "FOO"];

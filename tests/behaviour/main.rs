@@ -5,13 +5,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api_docs;
 mod bad_credentials;
 mod connections;
 mod descriptions;
+mod documentation;
 mod hostile;
 mod isolation;
 mod large_and_slow;
 mod lifecycle;
 mod properties;
 mod restart;
+mod users;
 mod values;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::group::Group;
-use crate::store::TokenAdded;
+use crate::store::{TokenAdded, UserChange};
 
 pub async fn a_user_is_created_once(database: TestDatabase) {
     let store = database.connect().await;
@@ -41,6 +41,19 @@ pub async fn a_user_is_changed(database: TestDatabase) {
     let other = store.user("other").await.unwrap().unwrap();
     assert!(other.is_active && other.groups.is_empty() && other.password_hash.as_deref() == Some("hash"));
 
+    let change =
+        UserChange { password_hash: Some("newer".to_owned()), is_active: Some(true), groups: Some(BTreeSet::new()) };
+    assert!(store.change_user("hub", &change).await.unwrap());
+    let user = store.user("hub").await.unwrap().unwrap();
+    assert!(user.is_active && user.groups.is_empty() && user.password_hash.as_deref() == Some("newer"));
+    let groups = Some(BTreeSet::from([Group::Logging]));
+    assert!(store.change_user("hub", &UserChange { groups: groups.clone(), ..UserChange::default() }).await.unwrap());
+    let user = store.user("hub").await.unwrap().unwrap();
+    assert_eq!((user.is_active, user.password_hash.as_deref(), Some(user.groups)), (true, Some("newer"), groups));
+    assert!(store.change_user("hub", &UserChange::default()).await.unwrap());
+    assert!(!store.change_user("nobody", &UserChange::default()).await.unwrap());
+    assert!(!store.change_user("nobody", &change).await.unwrap());
+    assert!(store.user("other").await.unwrap().unwrap().is_active);
     assert!(!store.set_password("nobody", "new").await.unwrap());
     assert!(!store.set_active("nobody", true).await.unwrap());
     assert!(!store.grant("nobody", Group::Logging).await.unwrap());
