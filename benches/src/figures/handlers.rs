@@ -32,7 +32,7 @@ pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> any
         let blackhole = TcpListener::bind("127.0.0.1:0").await?;
         let port = blackhole.local_addr()?.port();
         let handler = json!({"handler": "syslog", "configuration": {
-            "address": ["127.0.0.1", port], "socktype": "ST", "level": "TRACE", "formatter": "json"}});
+            "address": ["127.0.0.1", port], "socktype": "ext://socket.SOCK_STREAM", "level": "TRACE", "formatter": "json"}});
         let body = Bytes::from(handler.to_string());
         let call = Call { method: Method::POST, path: "/api/logs/handler/".to_owned(), server_name: None, body };
         let answer = server.client().send(&call).await?;
