@@ -1,5 +1,5 @@
 # Everything real is in scripts/.
-.PHONY: demo test soak lint fmt
+.PHONY: demo test soak bench lint fmt
 
 demo: ## a JupyterHub that starts JupyterLab through k8smgr, on this machine; Ctrl-C ends it
 	@scripts/demo
@@ -15,3 +15,6 @@ lint: ## formatting, clippy, unused dependencies
 
 fmt:
 	@cargo fmt --all
+
+bench: ## the figures that have a bar, beside the floor, on this machine; ARGS="polls starts --runs 3"
+	@scripts/bench $(ARGS)

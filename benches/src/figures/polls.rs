@@ -1,0 +1,124 @@
+//! What a poll costs, beside `/api/health/` and beside a server that answers a constant.
+
+use std::time::Duration;
+
+use super::Conditions;
+use crate::client::{Call, Target};
+use crate::cluster::Cluster;
+use crate::constant::Constant;
+use crate::load::{Calls, Measured, Until, closed, open};
+use crate::operations::{always, poll, polls, server_name};
+use crate::process::ProcessId;
+use crate::report::{Bar, Report};
+use crate::server::{Server, Site};
+
+const PREFIX: &str = "poll-";
+const FEW: usize = 100;
+
+pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let site = Site::new(&conditions.server, &cluster)?;
+    let server = site.serve().await?;
+    let duration = Duration::from_secs(conditions.seconds);
+    let many = conditions.services;
+
+    server.fill(PREFIX, FEW.min(many)).await?;
+    let mut with_few = Vec::new();
+    for _ in 0..conditions.runs {
+        with_few.push(closed(&server.kept(), 8, Until::After(duration), polls(PREFIX, FEW)).await.rate());
+    }
+    fill_up(&server, many).await?;
+    for few in with_few {
+        let all = closed(&server.kept(), 8, Until::After(duration), polls(PREFIX, many)).await;
+        report.add(format!("poll: rate with {many} services against {FEW}"), "x", Bar::AtLeast(0.9), all.rate() / few);
+    }
+
+    let size = server.client().send(&poll(&server_name(PREFIX, 0))).await?.body.len();
+    let constant = Constant::start(size).await?;
+    for _ in 0..conditions.runs {
+        costs(&cluster, &server, duration, many, report).await?;
+        for at_once in [8, 32, 64] {
+            beside_constant(&server, &constant, at_once, duration, many, report).await;
+        }
+        at_a_rate(&server, duration, many, report).await;
+    }
+    // At the end: a thread that begins later inherits the core of the one that began it.
+    server.id.pin_to(0)?;
+    for _ in 0..conditions.runs {
+        let busy = server.id.cpu_time()?;
+        let pinned = closed(&server.kept(), 16, Until::After(duration), polls(PREFIX, many)).await;
+        let share = (server.id.cpu_time()? - busy).as_secs_f64() / pinned.took.as_secs_f64();
+        report.add("poll: on one core, kept connections", "/s", Bar::AtLeast(20_000.0), pinned.rate());
+        report.add("poll: how busy that core was with the server", "", Bar::None, share);
+    }
+    server.kill().await
+}
+
+async fn fill_up(server: &Server, many: usize) -> anyhow::Result<()> {
+    let more = move |n: usize| crate::operations::start(server_name(PREFIX, n + FEW), crate::server::SERVICE);
+    let count = many.saturating_sub(FEW);
+    let started = closed(&server.kept(), 16, Until::Count(count), std::sync::Arc::new(more)).await;
+    anyhow::ensure!(started.failures == 0, "{} starts failed", started.failures);
+    Ok(())
+}
+
+/// CPU time a request, kept connections: polls beside health.
+async fn costs(
+    cluster: &Cluster,
+    server: &Server,
+    duration: Duration,
+    many: usize,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let calls_before = cluster.embedded.requests();
+    let (health, _) = cost(server.id, &server.kept(), duration, always(Call::get("/api/health/"))).await?;
+    let (polled, measured) = cost(server.id, &server.kept(), duration, polls(PREFIX, many)).await?;
+    let calls: u64 =
+        cluster.calls_since(&calls_before).iter().filter(|it| !it.0.starts_with("watch")).map(|it| it.1).sum();
+    report.add("poll: failures", "", Bar::AtMost(0.0), measured.failures as f64);
+    report.add(format!("poll: API-server calls a thousand, {many} services"), "", Bar::AtMost(0.0), {
+        calls as f64 * 1000.0 / measured.latency.len() as f64
+    });
+    report.add("poll: CPU against /api/health/, kept connections", "x", Bar::AtMost(1.5), polled / health);
+    report.add("poll: CPU of one, kept connections", "us", Bar::None, polled * 1e6);
+    Ok(())
+}
+
+async fn cost(id: ProcessId, target: &Target, duration: Duration, calls: Calls) -> anyhow::Result<(f64, Measured)> {
+    let before = id.cpu_time()?;
+    let measured = closed(target, 8, Until::After(duration), calls).await;
+    Ok(((id.cpu_time()? - before).as_secs_f64() / measured.latency.len() as f64, measured))
+}
+
+/// A new connection each time, as hubs do.
+async fn beside_constant(
+    server: &Server,
+    constant: &Constant,
+    at_once: usize,
+    duration: Duration,
+    many: usize,
+    report: &mut Report,
+) {
+    let bare = Target { address: constant.address, authorization: server.kept().authorization, keep: false };
+    let floor = closed(&bare, at_once, Until::After(duration), always(Call::get("/api/services/x/"))).await;
+    let ours = closed(&server.new_each(), at_once, Until::After(duration), polls(PREFIX, many)).await;
+    let ratio = ours.rate() / floor.rate();
+    report.add(
+        format!("poll: rate against a constant, new connections, {at_once} at once"),
+        "x",
+        Bar::AtLeast(0.7),
+        ratio,
+    );
+    let ratio = ours.milliseconds(0.99) / floor.milliseconds(0.99);
+    report.add(
+        format!("poll: p99 against a constant, new connections, {at_once} at once"),
+        "x",
+        Bar::AtMost(2.0),
+        ratio,
+    );
+}
+
+async fn at_a_rate(server: &Server, duration: Duration, many: usize, report: &mut Report) {
+    let paced = open(&server.kept(), 2000.0, duration, polls(PREFIX, many)).await;
+    report.add("poll: p99 at 2,000/s", "ms", Bar::AtMost(5.0), paced.milliseconds(0.99));
+}
