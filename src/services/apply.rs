@@ -9,7 +9,9 @@ use crate::description::ownership::set_owner;
 use crate::domain::{AppliedObject, Mark, ServiceRecord};
 use crate::fail_points::fail_point;
 
-const LAST_WAVE: u8 = 2;
+const OWNER: u8 = 0;
+const MOUNTED: u8 = 1;
+const WORKLOADS: u8 = 2;
 
 impl Services {
     /// Creates the owner, and gives what is left to be made. `record.objects` holds the uid of all that was made, also
@@ -22,7 +24,7 @@ impl Services {
         deadline: Deadline,
     ) -> Result<Vec<Planned>, StartError> {
         let mut planned = plan.objects;
-        self.create_wave(&planned, 0, &mut record.objects, mark, deadline).await?;
+        self.create_wave(&planned, OWNER, &mut record.objects, mark, deadline).await?;
         fail_point!(StartAfterOwner);
         if let Some(AppliedObject { name, namespace, uid: Some(uid), .. }) = record.objects.first() {
             let owned = planned.iter_mut().skip(1).filter(|it| it.target.namespace == *namespace);
@@ -39,13 +41,10 @@ impl Services {
         mark: &Mark,
         deadline: Deadline,
     ) -> Result<(), StartError> {
-        for wave in 1..=LAST_WAVE {
-            self.create_wave(&planned, wave, &mut record.objects, mark, deadline).await?;
-            match wave {
-                LAST_WAVE => fail_point!(StartAfterWorkload),
-                _ => fail_point!(StartAfterMounted),
-            }
-        }
+        self.create_wave(&planned, MOUNTED, &mut record.objects, mark, deadline).await?;
+        fail_point!(StartAfterMounted);
+        self.create_wave(&planned, WORKLOADS, &mut record.objects, mark, deadline).await?;
+        fail_point!(StartAfterWorkload);
         // The watches see the pods from their first state on; that they begin late harms nothing.
         self.cluster.watch(&record.objects, deadline).await?;
         Ok(())
