@@ -43,7 +43,7 @@ impl Watched {
 }
 
 /// Shorter than the connection's read time-out, which is how a dead connection is noticed.
-const WATCH_SECONDS: u32 = 18;
+const WATCH_SECONDS: u32 = 9;
 /// For one direct read of what a list lacked.
 const READ_TIME: Duration = Duration::from_secs(10);
 
