@@ -38,9 +38,9 @@ pub async fn connect(kubeconfig: Option<&str>) -> Result<Client, ConnectError> {
         None => Config::infer().await.map_err(ConnectError::Find)?,
     };
     config.connect_timeout = Some(Duration::from_secs(5));
-    // Watches are asked anew more often than this, so a connection that is silent for longer is dead; with the time to
-    // connect, that is noticed within 30 s.
-    config.read_timeout = Some(Duration::from_secs(23));
+    // Watches are asked anew more often than this, so a connection that is silent for longer is dead. The watch then asks
+    // on another one; where that is silent, too, the outage is noticed: within 30 s.
+    config.read_timeout = Some(Duration::from_secs(13));
     // Retries are ours: they know each call's deadline.
     config.default_retry = false;
     let token = token_file(&mut config)?;

@@ -44,6 +44,7 @@ pub use recover::recover_forever;
 pub use sweep::SweepHalt;
 
 use crate::cluster::Cluster;
+use crate::cluster::watch::WatchHealth;
 use crate::config::SharedConfig;
 use crate::description::{Chosen, SharedCatalogue};
 use crate::domain::{Clock, Credential, Mark, ServerName, ServiceName, ServiceRecord};
@@ -121,6 +122,11 @@ impl Services {
 
     fn started(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the watches on the cluster are doing.
+    pub fn cluster_health(&self) -> Vec<WatchHealth> {
+        self.cluster.health()
     }
 
     /// What a start of this service is made from, whatever changes afterwards.

@@ -177,13 +177,6 @@ impl TestApp {
         }
     }
 
-    pub fn database_url(&self) -> DatabaseUrl {
-        match &self.database_url {
-            Some(url) => url.parse().unwrap(),
-            None => DatabaseUrl::sqlite(&self.path("k8smgr.sqlite3")).unwrap(),
-        }
-    }
-
     pub fn set_variable(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
