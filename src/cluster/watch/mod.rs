@@ -43,14 +43,10 @@ impl Watched {
 }
 
 /// Shorter than the connection's read time-out, which is how a dead connection is noticed.
-<<<<<<< HEAD
-const WATCH_SECONDS: u32 = 18;
+const WATCH_SECONDS: u32 = 9;
 /// How long a watch is taken to be right, first and at the longest, before it may be begun anew.
 const FIRST_BELIEF: Duration = Duration::from_secs(5);
 const LONGEST_BELIEF: Duration = Duration::from_secs(300);
-=======
-const WATCH_SECONDS: u32 = 9;
->>>>>>> recovery
 /// For one direct read of what a list lacked.
 const READ_TIME: Duration = Duration::from_secs(10);
 
