@@ -139,7 +139,7 @@ pub fn render(request: &DescriptionRequest<'_>) -> Result<Rendered, DescriptionE
 }
 
 /// The same, and reads what came out.
-fn prepare(request: &DescriptionRequest<'_>) -> Result<Prepared, DescriptionError> {
+pub fn prepare(request: &DescriptionRequest<'_>) -> Result<Prepared, DescriptionError> {
     read(request, render(request)?)
 }
 
