@@ -71,6 +71,11 @@ impl ClusterError {
         matches!(self, ClusterError::Api(status) if [404, 405, 406].contains(&status.code))
     }
 
+    /// The API server is there and has no room for us at the moment.
+    pub fn is_overload(&self) -> bool {
+        matches!(self, ClusterError::Api(status) if status.code == 429)
+    }
+
     /// The API server may answer otherwise a little later.
     pub fn is_passing(&self) -> bool {
         match self {

@@ -1,9 +1,12 @@
-//! From apiVersion and kind to a URL: discovery, remembered.
+//! From apiVersion and kind to a URL: discovery, remembered. What every cluster serves is not asked for.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, NamespaceResourceScope};
 use kube::discovery::{Scope, oneshot};
 use kube::{Api, Client};
 
@@ -21,6 +24,13 @@ pub(super) struct Known {
     pub is_namespaced: bool,
 }
 
+impl Resources {
+    fn remember(&self, key: (String, String), known: Known) -> Known {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(key, known.clone());
+        known
+    }
+}
+
 impl Known {
     pub fn api(&self, client: &Client, namespace: Option<&str>) -> Api<DynamicObject> {
         match namespace {
@@ -28,6 +38,32 @@ impl Known {
             _ => Api::all_with(client.clone(), &self.resource),
         }
     }
+}
+
+/// Namespaced kinds of versions that no cluster is without: a start needs no discovery for them, which an overloaded API
+/// server would refuse as it does the rest.
+fn well_known(wanted: &GroupVersionKind) -> Option<ApiResource> {
+    fn of<K: k8s_openapi::Resource<Scope = NamespaceResourceScope> + kube::Resource<DynamicType = ()>>() -> ApiResource
+    {
+        ApiResource::erase::<K>(&())
+    }
+    let served = [
+        of::<ConfigMap>(),
+        of::<PersistentVolumeClaim>(),
+        of::<Pod>(),
+        of::<Secret>(),
+        of::<Service>(),
+        of::<ServiceAccount>(),
+        of::<DaemonSet>(),
+        of::<Deployment>(),
+        of::<ReplicaSet>(),
+        of::<StatefulSet>(),
+        of::<CronJob>(),
+        of::<Job>(),
+    ];
+    let is_wanted =
+        |it: &ApiResource| (&it.group, &it.version, &it.kind) == (&wanted.group, &wanted.version, &wanted.kind);
+    served.into_iter().find(is_wanted)
 }
 
 pub(super) fn group_version_kind(api_version: &str, kind: &str) -> GroupVersionKind {
@@ -48,6 +84,9 @@ impl Cluster {
         }
         let wanted = group_version_kind(api_version, kind);
         let unknown = || ClusterError::UnknownKind { api_version: api_version.to_owned(), kind: kind.to_owned() };
+        if let Some(resource) = well_known(&wanted) {
+            return Ok(self.resources.remember(key, Known { resource, is_namespaced: true }));
+        }
         let found = call(deadline, || async {
             match oneshot::pinned_kind(&self.client, &wanted).await {
                 Ok(found) => Ok(Some(found)),
@@ -59,9 +98,8 @@ impl Cluster {
         })
         .await?;
         let (resource, capabilities) = found.ok_or_else(unknown)?;
-        let known = Known { resource, is_namespaced: capabilities.scope == Scope::Namespaced };
-        self.resources.known.write().unwrap_or_else(PoisonError::into_inner).insert(key, known.clone());
-        Ok(known)
+        let is_namespaced = capabilities.scope == Scope::Namespaced;
+        Ok(self.resources.remember(key, Known { resource, is_namespaced }))
     }
 
     /// The namespace an object of this kind goes to: the given one, else the default, or none for a cluster-scoped kind.

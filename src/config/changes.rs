@@ -43,7 +43,11 @@ at_restart! {
     tunnel;
     services.base;
     startup.create_user;
+    services.shrunken_list_percent;
     http.max_header_bytes;
+    http.shutdown_delay_seconds;
+    leader_election.method;
+    leader_election.lease_seconds;
     metrics.listen;
 }
 

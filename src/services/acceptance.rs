@@ -1,4 +1,5 @@
-//! A start that takes long: once its owner object is there, the hub may be answered while the rest is still being made.
+//! A start that takes long: once its owner object is there, or the API server is known to be there and only overloaded,
+//! the hub may be answered while the rest is still being made.
 //!
 //! An overloaded API server asks for pauses that add up to more than a hub waits. What comes of the start then is told by
 //! polls.
@@ -23,7 +24,7 @@ enum Told {
 }
 
 impl Acceptance {
-    /// The owner is made: only what passes by itself can keep the rest from being made.
+    /// Only what passes by itself can keep the rest from being made.
     pub fn accept(&self, record: &ServiceRecord) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*told, Told::Nothing) {

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 
-use super::plan::{Plan, Planned};
+use super::plan::Planned;
 use super::{Services, StartError};
 use crate::cluster::{ClusterError, Deadline};
 use crate::description::ownership::set_owner;
@@ -14,23 +14,22 @@ const MOUNTED: u8 = 1;
 const WORKLOADS: u8 = 2;
 
 impl Services {
-    /// Creates the owner, and gives what is left to be made. `record.objects` holds the uid of all that was made, also
-    /// when this or what follows fails.
+    /// Creates the owner, and names it to what is left to be made. `record.objects` holds the uid of all that was made,
+    /// also when this or what follows fails.
     pub(super) async fn create_owner(
         &self,
-        plan: Plan,
+        planned: &mut [Planned],
         record: &mut ServiceRecord,
         mark: &Mark,
         deadline: Deadline,
-    ) -> Result<Vec<Planned>, StartError> {
-        let mut planned = plan.objects;
-        self.create_wave(&planned, OWNER, &mut record.objects, mark, deadline).await?;
+    ) -> Result<(), StartError> {
+        self.create_wave(planned, OWNER, &mut record.objects, mark, deadline).await?;
         fail_point!(StartAfterOwner);
         if let Some(AppliedObject { name, namespace, uid: Some(uid), .. }) = record.objects.first() {
             let owned = planned.iter_mut().skip(1).filter(|it| it.target.namespace == *namespace);
             owned.for_each(|it| set_owner(&mut it.manifest, name, uid));
         }
-        Ok(planned)
+        Ok(())
     }
 
     /// Creates the rest, in order.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Services;
@@ -31,7 +32,9 @@ impl Services {
     /// Reads all services into the memory, before anything else is done. Nobody else may be reading.
     pub async fn remember_all(&self) -> Result<(), StoreError> {
         let everything = Batch { everything: true, ..Batch::default() };
-        self.refresh(&everything).await
+        self.refresh(&everything).await?;
+        self.inherited.store(self.known.last_sequence(), Ordering::SeqCst);
+        Ok(())
     }
 
     async fn refresh(&self, batch: &Batch) -> Result<(), StoreError> {

@@ -106,6 +106,11 @@ impl Known {
         self.read().by_sequence.values().filter(|it| it.state == ServiceState::Running).cloned().collect()
     }
 
+    /// The highest sequence that is there.
+    pub fn last_sequence(&self) -> i64 {
+        self.read().by_sequence.keys().next_back().copied().unwrap_or_default()
+    }
+
     /// All starts of a hub, oldest first.
     pub fn of(&self, credential: &Credential) -> Vec<Arc<KnownService>> {
         self.read().by_sequence.values().filter(|it| it.credential == *credential).cloned().collect()

@@ -32,6 +32,7 @@ mod update;
 mod watching;
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use adopt::{AdoptError, Adopted, Adoption};
@@ -85,8 +86,10 @@ pub struct Services {
     ages: ages::Ages,
     recovering: recover::Recovering,
     sweeping: sweep::Sweeping,
-    /// The services that this process has begun to start: one that runs is known to have been made.
+    /// The services that this process has begun to start and that are not gone yet.
     started: Mutex<HashSet<i64>>,
+    /// The highest sequence that was there before this process: what runs and came later is known to have been made.
+    inherited: AtomicI64,
 }
 
 impl Services {
@@ -115,6 +118,7 @@ impl Services {
             recovering: recover::Recovering::default(),
             sweeping: sweep::Sweeping::default(),
             started: Mutex::default(),
+            inherited: AtomicI64::default(),
             suspicions: judge::Suspicions::default(),
             unseen: unseen::Unseen::default(),
         })

@@ -1,6 +1,7 @@
 //! Telling a hub whether a service runs. Never fails because of the cluster or the database.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tracing::Instrument;
@@ -108,8 +109,8 @@ impl Services {
     /// The watches that decide have not begun, or have not seen everything yet.
     fn not_seen_yet(self: &Arc<Self>, sequence: i64, objects: &[AppliedObject]) -> Judgement {
         self.watch_soon(objects.to_owned());
-        // What this process started is known to have been made.
-        if self.started().contains(&sequence) { Judgement::Runs } else { Judgement::CannotTell }
+        // What was started while we were here, by whomever, is known to have been made.
+        if sequence > self.inherited.load(Ordering::SeqCst) { Judgement::Runs } else { Judgement::CannotTell }
     }
 
     /// `over`: the memory's newest start and why it is over, as far as the cluster says.

@@ -231,9 +231,17 @@ impl Services {
         fail_point!(StartAfterHome);
         let mark = self.mark(record);
         let files = plan.files.clone();
-        let owner = self.create_owner(plan, record, &mark, deadline).await?;
+        let finish = Deadline::after(FINISH_TIME);
+        let mut planned = plan.objects;
+        match self.create_owner(&mut planned, record, &mark, deadline).await {
+            Err(StartError::Cluster(error)) if error.is_overload() => {
+                acceptance.accept(record);
+                self.create_owner(&mut planned, record, &mark, finish).await?;
+            }
+            made => made?,
+        }
         acceptance.accept(record);
-        self.create_owned(owner, record, &mark, Deadline::after(FINISH_TIME)).await?;
+        self.create_owned(planned, record, &mark, finish).await?;
         self.write_files(&record.object_id, files).await;
         fail_point!(StartAfterFiles);
         self.store.set_objects(record.sequence, &record.objects).await?;

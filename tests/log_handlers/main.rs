@@ -32,7 +32,11 @@ struct LogApp {
 impl LogApp {
     async fn start(builder: TestAppBuilder) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
-        Self { app: builder.start().await, _turn: turn }
+        let app = builder.start().await;
+        // The descriptions of the records are broken on purpose; that is told once, and not to the handlers of a test.
+        let reloader = app.app().reloader.clone();
+        tokio::task::spawn_blocking(move || reloader.reload()).await.unwrap();
+        Self { app, _turn: turn }
     }
 
     async fn end(self) {

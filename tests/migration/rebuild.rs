@@ -90,7 +90,10 @@ async fn adopted_services_are_rebuilt_as_well() {
     for name in ["imp01", "imp02", "imp03"] {
         seen(&app, JUPYTERHUB, name).await;
     }
-    assert_eq!(app.app().store.adopted_services().await.unwrap().len(), 4);
+    // The fourth crashes and may have ended meanwhile.
+    let adopted = app.app().store.adopted_services().await.unwrap();
+    let names: Vec<_> = adopted.iter().map(|it| it.server_name.as_str()).collect();
+    assert!(["imp01", "imp02", "imp03"].iter().all(|it| names.contains(it)), "{names:?}");
     for (user, name) in [(JUPYTERHUB, "imp01"), (JUPYTERHUB, "imp02"), (JUPYTERHUB, "imp03"), (OTHERHUB, "imp04")] {
         app.delete(user, name).await.assert(204, "");
     }
