@@ -113,8 +113,10 @@ mod tests {
         let running = config(r#"{"listen": "127.0.0.1:1", "error_messages": {"a": "b"}}"#);
         let mut new = config(
             r#"{"listen": "127.0.0.1:2", "database_url": "sqlite:///x", "tunnel": [{"hostname": "h"}],
-                "services": {"base": "/b", "env": {"A": "secret"}}, "startup": {"create_user": {"hub": []}},
-                "http": {"max_header_bytes": 8192, "max_body_bytes": 5}, "metrics": {"listen": "127.0.0.1:3"}}"#,
+                "services": {"base": "/b", "env": {"A": "secret"}, "shrunken_list_percent": 7},
+                "startup": {"create_user": {"hub": []}},
+                "http": {"max_header_bytes": 8192, "max_body_bytes": 5, "shutdown_delay_seconds": 1},
+                "leader_election": {"method": "database", "lease_seconds": 20}, "metrics": {"listen": "127.0.0.1:3"}}"#,
         );
         let kept = new.keep_until_restart(&running);
         assert_eq!(kept, AT_RESTART);
