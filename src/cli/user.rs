@@ -51,12 +51,14 @@ pub enum UserCommand {
     List,
     /// Change a user's password; asks for it, or reads it as one line from standard input.
     Passwd {
+        /// The user's login.
         name: String,
         #[command(flatten)]
         password: PasswordSource,
     },
     /// Make a token for a user and print it, once: it cannot be shown again. Or import or revoke one.
     Token {
+        /// The user's login.
         name: String,
         /// The label that tells the tokens of a user apart.
         #[arg(long, default_value = DEFAULT_LABEL)]
@@ -69,15 +71,34 @@ pub enum UserCommand {
         revoke: bool,
     },
     /// Let a deactivated user in again.
-    Activate { name: String },
+    Activate {
+        /// The user's login.
+        name: String,
+    },
     /// Keep a user out; its tokens, groups and services stay.
-    Deactivate { name: String },
-    /// Add a user to a group: access_to_webservice or access_to_logging.
-    Grant { name: String, group: Group },
+    Deactivate {
+        /// The user's login.
+        name: String,
+    },
+    /// Add a user to a group.
+    Grant {
+        /// The user's login.
+        name: String,
+        /// access_to_webservice or access_to_logging.
+        group: Group,
+    },
     /// Take a user out of a group.
-    Revoke { name: String, group: Group },
+    Revoke {
+        /// The user's login.
+        name: String,
+        /// access_to_webservice or access_to_logging.
+        group: Group,
+    },
     /// Delete a user and its tokens. Refused while it has services.
-    Delete { name: String },
+    Delete {
+        /// The user's login.
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
