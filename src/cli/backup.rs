@@ -10,12 +10,12 @@ use crate::store::back_up;
 
 #[derive(Debug, Args)]
 pub struct BackupArguments {
-    /// The file to write; it must not be there. It holds password hashes and user options.
+    /// The file to write; it must not be there yet. It will hold password hashes and what users chose: keep it safe.
     file: PathBuf,
-    /// The configuration; comes before CONFIG_PATH. Without either, `config.json` where there is one.
+    /// The configuration file; without it CONFIG_PATH, else `config.json` in the working directory, where there is one.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// sqlite:///path; comes before DATABASE_URL and `database_url`. PostgreSQL has pg_dump.
+    /// sqlite:///path; comes before DATABASE_URL, SQL_* and `database_url` of the configuration. For PostgreSQL use pg_dump.
     #[arg(long)]
     database_url: Option<SecretUrl>,
 }

@@ -17,12 +17,13 @@ const CANNOT_RUN: u8 = 2;
 
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// The configuration; comes before CONFIG_PATH. Without either, `config.json` where there is one.
+    /// The configuration file; without it CONFIG_PATH, else `config.json` in the working directory, where there is one.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// How to print what was found.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Ask the cluster too: a dry run of every object, and the rights that are needed.
+    /// Ask the cluster of KUBECONFIG (or of this pod) too: a dry run of every object, and whether the rights are there.
     #[arg(long)]
     cluster: bool,
     /// Print the Role that K8s Manager needs for these descriptions, and nothing else.
@@ -37,7 +38,7 @@ pub struct CheckArguments {
     /// What hubs send in `user_options`, as a JSON object, for templates that need it.
     #[arg(long, value_parser = json_object)]
     user_options: Option<Json>,
-    /// From which severity on the exit status is 1.
+    /// From which severity on the exit status is 1. Otherwise it is 0, and 2 where nothing could be checked.
     #[arg(long, value_enum, default_value_t = FailOn::Warning)]
     fail_on: FailOn,
 }

@@ -1,4 +1,4 @@
-//! `k8smgr import`: takes over what the reference implementation keeps.
+//! `k8smgr import`: takes over what the Python K8s Manager (the reference) keeps.
 
 use std::path::PathBuf;
 
@@ -12,20 +12,22 @@ use crate::store::{DatabaseUrl, ReferenceDatabase};
 
 #[derive(Debug, Args)]
 pub struct ImportArguments {
-    /// The database of the reference, which is only read: sqlite:///path, a path, or postgres://user:password@host/database.
+    /// The database of the Python K8s Manager, which is only read: sqlite:///path, a path, or
+    /// postgres://user:password@host/database.
     #[arg(long)]
     from: SecretUrl,
-    /// Only tell what would be taken. Where our own database is missing, an empty one is made.
+    /// Only tell what would be taken. Where the database of this K8s Manager is missing, an empty one is made.
     #[arg(long)]
     dry_run: bool,
-    /// The folder with the rendered files of running services, where it is not `services.base`.
+    /// The folder in which the Python K8s Manager kept the rendered files of running services, where it is not
+    /// `services.base`.
     #[arg(long)]
     services_base: Option<PathBuf>,
-    /// The configuration; comes before CONFIG_PATH. Without either, `config.json` where there is one.
+    /// The configuration file; without it CONFIG_PATH, else `config.json` in the working directory, where there is one.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Our own database: sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL and
-    /// `database_url`.
+    /// The database of this K8s Manager: sqlite:///path or postgres://user:password@host/database; comes before
+    /// DATABASE_URL, SQL_* and `database_url` of the configuration.
     #[arg(long)]
     database_url: Option<SecretUrl>,
 }

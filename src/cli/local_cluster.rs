@@ -14,13 +14,13 @@ pub struct LocalClusterArguments {
     /// Address and port of the Kubernetes API.
     #[arg(long, default_value = "127.0.0.1:6443")]
     listen: SocketAddr,
-    /// Where the kubeconfig, the objects, logs and claims are kept.
+    /// The folder in which the kubeconfig, objects, logs and claims are kept.
     #[arg(long)]
     data_dir: PathBuf,
     /// What a pod is: local processes in a sandbox, or nothing but states (for tests of any size).
     #[arg(long, value_enum, default_value_t = Runtime::Process)]
     runtime: Runtime,
-    /// Folders of this machine that pods may read.
+    /// A folder of this machine that pods may read; may be given more than once.
     #[arg(long = "host-path")]
     host_paths: Vec<PathBuf>,
 }

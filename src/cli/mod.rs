@@ -28,27 +28,31 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the API to JupyterHubs.
+    /// Serve the API to JupyterHubs, until SIGTERM.
     Serve(serve::ServeArguments),
     /// Add, list, change and remove the users (hubs and operators) of the API.
     User(user::UserArguments),
-    /// Take over users, tokens, running services, log handlers and user jobs from the Python implementation.
+    /// Take over users, tokens, running services, log handlers and user jobs from the Python K8s Manager.
+    /// To be run while neither of the two serves.
     Import(import::ImportArguments),
-    /// Write the records of running services anew from the cluster, after the database was lost or restored.
-    /// To be run before the service is started again.
+    /// Write the records of services anew from the cluster, after the database was lost or restored.
+    /// To be run while nothing serves.
     Rebuild(rebuild::RebuildArguments),
-    /// Copy the SQLite database to a file, also while the service runs.
+    /// Copy the SQLite database to a file, also while `serve` runs.
     Backup(backup::BackupArguments),
-    /// Put a backup in the place of the SQLite database, while no service runs.
+    /// Put a backup in the place of the SQLite database, while no `serve` runs. The database before it is kept.
     Restore(restore::RestoreArguments),
     /// Look for mistakes in the configuration, the descriptions and what they need, before users meet them.
     Check(check::CheckArguments),
     /// Print the objects that a start would make, or how they differ from those of a running service.
     Render(render::RenderArguments),
-    /// Run a Kubernetes cluster on this machine, by itself.
+    /// Run the embedded Kubernetes cluster on this machine by itself, for kubectl or a `serve` elsewhere on it.
     LocalCluster(local_cluster::LocalClusterArguments),
-    /// Write the reference of the configuration and of the API to a folder.
-    Docs { directory: PathBuf },
+    /// Write the generated pages of the documentation: configuration, findings of `check`, metrics, API.
+    Docs {
+        /// The folder to write to.
+        directory: PathBuf,
+    },
 }
 
 impl Arguments {

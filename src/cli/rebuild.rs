@@ -13,14 +13,15 @@ use crate::migration::rebuild;
 
 #[derive(Debug, Args)]
 pub struct RebuildArguments {
-    /// The id of the installation (label `k8smgr.io/installation`) whose services they are; needed where there are
-    /// several in the namespace.
+    /// The installation whose services they are, by its label `k8smgr.io/installation`; needed only where the database is
+    /// new and several installations share the namespace.
     #[arg(long)]
     installation: Option<String>,
-    /// The configuration; comes before CONFIG_PATH. Without either, `config.json` where there is one.
+    /// The configuration file; without it CONFIG_PATH, else `config.json` in the working directory, where there is one.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL and `database_url`.
+    /// sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL, SQL_* and `database_url` of
+    /// the configuration.
     #[arg(long)]
     database_url: Option<SecretUrl>,
 }

@@ -27,7 +27,7 @@ const CALL_TIME: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Args)]
 pub struct RenderArguments {
-    /// The configuration; comes before CONFIG_PATH. Without either, `config.json` where there is one.
+    /// The configuration file; without it CONFIG_PATH, else `config.json` in the working directory, where there is one.
     #[arg(long)]
     config: Option<PathBuf>,
     /// The name that the hub signs in with.
@@ -36,18 +36,20 @@ pub struct RenderArguments {
     /// `user_options.service`, such as JupyterLab/Default.
     #[arg(long)]
     service: String,
-    /// Comes before STAGE.
+    /// The stage to render for; comes before the environment's STAGE.
     #[arg(long)]
     stage: Option<String>,
     /// What the hub sends in `user_options`, as a JSON object.
     #[arg(long, value_parser = json_object)]
     user_options: Option<Json>,
-    /// The server's name (`uuidcode`); with --diff, the running server to compare with.
+    /// The server's name (`uuidcode`); with --diff, the running server to compare with, without it the newest of this
+    /// service.
     #[arg(long, alias = "server-name")]
     name: Option<String>,
+    /// The start's id, as the hub makes one for each start; without effect with --diff.
     #[arg(long, default_value = sample::START_ID)]
     start_id: String,
-    /// The user's number in the hub.
+    /// The user's number in the hub; without effect with --diff.
     #[arg(long, default_value_t = sample::USER_ID)]
     user_id: i64,
     /// Compare with the running service: exit status 0 the same, 1 different, 2 trouble.

@@ -12,10 +12,11 @@ use crate::store::restore;
 pub struct RestoreArguments {
     /// A file that `k8smgr backup` wrote.
     file: PathBuf,
-    /// The configuration; comes before CONFIG_PATH. Without either, `config.json` where there is one.
+    /// The configuration file; without it CONFIG_PATH, else `config.json` in the working directory, where there is one.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// sqlite:///path; comes before DATABASE_URL and `database_url`. PostgreSQL has pg_restore.
+    /// sqlite:///path; comes before DATABASE_URL, SQL_* and `database_url` of the configuration. For PostgreSQL use
+    /// pg_restore.
     #[arg(long)]
     database_url: Option<SecretUrl>,
 }

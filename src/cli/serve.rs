@@ -18,19 +18,21 @@ pub struct ServeArguments {
     /// Address and port to listen on; comes before `listen` of the configuration.
     #[arg(long)]
     listen: Option<SocketAddr>,
-    /// The configuration; comes before CONFIG_PATH. Without either, `config.json` where there is one.
+    /// The configuration file; without it CONFIG_PATH, else `config.json` in the working directory, where there is one.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL and `database_url`.
+    /// sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL, SQL_* and `database_url` of
+    /// the configuration.
     #[arg(long)]
     database_url: Option<SecretUrl>,
-    /// Use a cluster on this machine, in this process: pods are local processes. For one machine only.
+    /// Use a cluster on this machine, in this process, in place of the one of KUBECONFIG or of this pod: pods are local
+    /// processes. For one machine only.
     #[arg(long)]
     local: bool,
-    /// Where the local cluster keeps its kubeconfig, logs and claims.
+    /// The folder in which the local cluster keeps its kubeconfig, objects, logs and claims.
     #[arg(long, requires = "local", default_value = "k8smgr-local")]
     data_dir: PathBuf,
-    /// Folders of this machine that pods of the local cluster may read.
+    /// A folder of this machine that pods of the local cluster may read; may be given more than once.
     #[arg(long = "local-host-path", requires = "local")]
     local_host_paths: Vec<PathBuf>,
 }

@@ -17,10 +17,11 @@ use crate::store::Store;
 
 #[derive(Debug, Args)]
 pub struct UserArguments {
-    /// The configuration; comes before CONFIG_PATH. Without either, `config.json` where there is one.
+    /// The configuration file; without it CONFIG_PATH, else `config.json` in the working directory, where there is one.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL and `database_url`.
+    /// sqlite:///path or postgres://user:password@host/database; comes before DATABASE_URL, SQL_* and `database_url` of
+    /// the configuration.
     #[arg(long)]
     database_url: Option<SecretUrl>,
     #[command(subcommand)]
@@ -29,57 +30,80 @@ pub struct UserArguments {
 
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Adds a user; asks for the password, or reads it as one line from standard input.
+    /// Add a user; asks for the password, or reads it as one line from standard input.
     Add {
+        /// The login of the new user, a hub or an operator.
         name: String,
-        /// A group of the user (access_to_webservice, access_to_logging); may be repeated.
+        /// access_to_webservice (hubs: start, poll and stop services) or access_to_logging (change log handlers); may be
+        /// given more than once.
         #[arg(long = "group", value_name = "GROUP")]
         groups: Vec<Group>,
-        /// Makes a superuser, who needs no groups.
+        /// Make a superuser, who may do everything and needs no groups.
         #[arg(long)]
         superuser: bool,
-        /// Adds the user without a password: only tokens let it in.
+        /// Add the user without a password: only tokens let it in.
         #[arg(long, conflicts_with = "password_env")]
         no_password: bool,
         #[command(flatten)]
         password: PasswordSource,
     },
-    /// Lists all users with their groups and the labels of their tokens.
+    /// List all users with their groups and the labels of their tokens.
     List,
-    /// Changes a user's password; asks for it, or reads it as one line from standard input.
+    /// Change a user's password; asks for it, or reads it as one line from standard input.
     Passwd {
+        /// The user's login.
         name: String,
         #[command(flatten)]
         password: PasswordSource,
     },
-    /// Prints a new token for a user, once: it cannot be shown again.
+    /// Make a token for a user and print it, once: it cannot be shown again. Or import or revoke one.
     Token {
+        /// The user's login.
         name: String,
-        /// Tells the tokens of a user apart.
+        /// The label that tells the tokens of a user apart.
         #[arg(long, default_value = DEFAULT_LABEL)]
         label: String,
-        /// Takes the token from the prompt or as one line from standard input, in place of a new one.
+        /// Take over a token, from the prompt or as one line from standard input, in place of making one.
         #[arg(long, conflicts_with = "revoke")]
         import: bool,
-        /// Revokes the token of this label.
+        /// Revoke the token of this label.
         #[arg(long)]
         revoke: bool,
     },
-    /// Lets a user in again.
-    Activate { name: String },
-    /// Keeps a user out, and everything of it in place.
-    Deactivate { name: String },
-    /// Adds a user to a group.
-    Grant { name: String, group: Group },
-    /// Takes a user out of a group.
-    Revoke { name: String, group: Group },
-    /// Deletes a user and its tokens. Refused while it has services.
-    Delete { name: String },
+    /// Let a deactivated user in again.
+    Activate {
+        /// The user's login.
+        name: String,
+    },
+    /// Keep a user out; its tokens, groups and services stay.
+    Deactivate {
+        /// The user's login.
+        name: String,
+    },
+    /// Add a user to a group.
+    Grant {
+        /// The user's login.
+        name: String,
+        /// access_to_webservice or access_to_logging.
+        group: Group,
+    },
+    /// Take a user out of a group.
+    Revoke {
+        /// The user's login.
+        name: String,
+        /// access_to_webservice or access_to_logging.
+        group: Group,
+    },
+    /// Delete a user and its tokens. Refused while it has services.
+    Delete {
+        /// The user's login.
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
 pub struct PasswordSource {
-    /// Takes the password from this environment variable.
+    /// Take the password from this environment variable.
     #[arg(long, value_name = "VARIABLE")]
     password_env: Option<String>,
 }

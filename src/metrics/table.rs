@@ -92,7 +92,7 @@ pub const METRICS: &[Metric] = &[
     counter("k8smgr_logins_without_database_total", &[],
         "Logins that were taken from memory because the database did not answer."),
     gauge("k8smgr_stops_unwritten", &[],
-        "Stops that wait in memory for the database. They are lost if the process ends meanwhile."),
+        "Stops that wait in memory for the database. Each is carried out in the cluster at once; one that could not be is lost if the process ends meanwhile."),
     gauge("k8smgr_leader", &[],
         "1 at the process that does the background work; the sum over all replicas should be 1."),
     counter("k8smgr_leader_elections_won_total", &[],
