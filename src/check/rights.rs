@@ -50,7 +50,8 @@ impl Rights {
     }
 
     fn add_watched_pods(&mut self, namespace: &str) {
-        self.add(Some(namespace), "", "pods", &["get", "list", "watch"]);
+        // Pods of services that were taken over are marked one by one.
+        self.add(Some(namespace), "", "pods", &["get", "list", "patch", "watch"]);
         self.add(Some(namespace), "", "pods/log", &["get"]);
         self.add(Some(namespace), "", "events", &["list"]);
     }

@@ -20,6 +20,8 @@ use crate::fail_points::fail_point;
 use crate::store::StoreError;
 
 const ROUND: Duration = Duration::from_secs(5);
+/// The same while something is half started or half stopped.
+const ROUND_WHILE_UNSETTLED: Duration = Duration::from_secs(1);
 const STOP_TIME: Duration = Duration::from_secs(30);
 /// A name that somebody else works on is left to them, and looked at in the next round.
 const TURN_TIME: Duration = Duration::from_secs(1);
@@ -30,6 +32,8 @@ const SETTLING_TIME: Duration = Duration::from_secs(60);
 /// The same where the process that asked is no more: its connections were closed before we began.
 const SETTLING_TIME_OF_THE_DEAD: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
+/// Records that are read at a time.
+const PAGE: i64 = 500;
 /// A stop that fails is tried again after this, twice as long each time, for as long as it takes.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(5);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
@@ -95,6 +99,7 @@ async fn rounds(services: Arc<Services>) {
     let mut resynced = services.cluster.watches().resynced();
     let (mut is_resumed, mut is_back) = (false, true);
     let mut last_survey = None;
+    let mut pause = ROUND;
     loop {
         let now = services.clock.moment();
         let is_survey_due = is_back || last_survey.is_none_or(|last| now.since(last) >= super::survey::INTERVAL);
@@ -102,8 +107,9 @@ async fn rounds(services: Arc<Services>) {
         let mut running = JoinSet::new();
         running.spawn(async move { round.round(is_resumed, is_back, is_survey_due).await });
         match running.join_next().await {
-            Some(Ok(Ok(()))) => {
+            Some(Ok(Ok(is_settled))) => {
                 is_resumed = true;
+                pause = if is_settled { ROUND } else { ROUND_WHILE_UNSETTLED };
                 if is_survey_due {
                     last_survey = Some(now);
                 }
@@ -113,46 +119,50 @@ async fn rounds(services: Arc<Services>) {
             None => {}
         }
         is_back = tokio::select! {
-            () = tokio::time::sleep(ROUND) => false,
+            () = tokio::time::sleep(pause) => false,
             changed = resynced.changed() => changed.is_ok(),
         };
     }
 }
 
 impl Services {
-    async fn round(self: &Arc<Self>, is_resumed: bool, is_back: bool, is_survey_due: bool) -> Result<(), StoreError> {
+    /// True: nothing is half started or half stopped.
+    async fn round(self: &Arc<Self>, is_resumed: bool, is_back: bool, is_survey_due: bool) -> Result<bool, StoreError> {
         if !is_resumed {
             self.resume().await?;
         }
         if is_back {
             self.recovering.try_all_again();
         }
-        self.recover().await?;
+        let is_settled = self.recover().await?;
         if is_survey_due {
             self.survey().await?;
         }
-        Ok(())
+        Ok(is_settled)
     }
 
-    /// Of one who leads from now on: names with several starts are known again,
-    /// homes that were in the making are removed.
+    /// Of one who leads from now on: names with several starts are known again, homes that were in the making are removed.
     async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
         let config = self.config.current();
         // Not waited for: a file system that hangs must not hold up the rest.
         tokio::task::spawn_blocking(move || crate::user_homes::remove_abandoned(&config.userhomes));
         let mut newest = HashMap::new();
-        for record in self.store.services_in(&ServiceState::ALL).await? {
-            if newest.insert(name_of(&record), record.sequence).is_some() {
-                self.note_superseded(name_of(&record));
+        let mut last = i64::MIN;
+        while let (records, Some(end)) = self.store.services_after(last, PAGE).await? {
+            for record in records {
+                if newest.insert(name_of(&record), record.sequence).is_some() {
+                    self.note_superseded(name_of(&record));
+                }
+                self.note_namespaces(&record.objects);
             }
-            self.note_namespaces(&record.objects);
+            last = end;
         }
         Ok(())
     }
 
     /// Hands what is unsettled to workers and does not wait for them. Where nothing is, one question that an index answers
     /// is all that is asked.
-    async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
+    async fn recover(self: &Arc<Self>) -> Result<bool, StoreError> {
         fail_point!(RecoverBegin);
         let (starting, stopping) = (ServiceState::Starting, ServiceState::Stopping);
         let unsettled = self.store.services_in(&[starting, stopping]).await?;
@@ -160,6 +170,7 @@ impl Services {
             let present = unsettled.iter().filter(|it| it.state == state).map(|it| it.sequence).collect();
             self.ages.retain(state, &present);
         }
+        let is_settled = unsettled.is_empty();
         for record in unsettled {
             // Seen, from here on.
             self.ages.seen_for(record.sequence, record.state, &self.clock);
@@ -172,7 +183,7 @@ impl Services {
         self.stop_superseded().await;
         self.mark_new_pods_of_adopted().await?;
         fail_point!(RecoverEnd);
-        Ok(())
+        Ok(is_settled)
     }
 
     /// Whether a record that says `starting` is of a start that is over. Only meaningful in the name's turn: then no start

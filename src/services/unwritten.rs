@@ -95,7 +95,7 @@ impl Services {
         }
         for service in known {
             let services = self.clone();
-            tokio::spawn(async move { services.delete_known(&service).await }.in_current_span());
+            self.drain.spawn(async move { services.delete_known(&service).await }.in_current_span());
         }
     }
 
