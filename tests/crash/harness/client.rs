@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 
 use super::site::TOKEN;
 
+/// Secrets that every start is given: they must not be found outside of the cluster's Secrets.
+pub const CANARIES: [&str; 3] = ["canary-token-7d1", "canary-state-b46", "canary-access-0a9"];
 /// A hub gives up after as long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -30,7 +32,8 @@ impl Client {
 
     pub async fn start(&self, name: &str, start_id: &str, service: &str, user_id: i64) -> Option<Answer> {
         let body = json!({
-            "env": {"JUPYTERHUB_STATUS_URL": "x", "JUPYTERHUB_API_TOKEN": "x", "JUPYTERHUB_USER_ID": user_id},
+            "env": {"JUPYTERHUB_STATUS_URL": "x", "JUPYTERHUB_API_TOKEN": CANARIES[0], "JUPYTERHUB_USER_ID": user_id},
+            "auth_state": {"access_token": CANARIES[1]},
             "user_options": {"service": service},
             "start_id": start_id,
         });
@@ -53,7 +56,10 @@ impl Client {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: k8smgr\r\nConnection: close\r\n");
         head.push_str(&format!("Authorization: token {TOKEN}\r\n"));
         let body = post.map_or("", |(name, body)| {
-            head.push_str(&format!("uuidcode: {name}\r\nContent-Type: application/json\r\n"));
+            head.push_str(&format!(
+                "uuidcode: {name}\r\naccess-token: {}\r\nContent-Type: application/json\r\n",
+                CANARIES[2]
+            ));
             body
         });
         let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());

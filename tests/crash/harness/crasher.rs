@@ -130,6 +130,9 @@ impl Crasher {
         let mut process = spawn(&self.site, None).await.ok_or("k8smgr died by itself")?;
         let lives = self.recover(&mut process).await?;
         process.kill().await;
+        if let Some(path) = self.site.file_with_a_secret() {
+            return Err(format!("a secret stands in {}", path.display()));
+        }
         if lives { Ok(()) } else { Err("k8smgr died by itself".to_owned()) }
     }
 

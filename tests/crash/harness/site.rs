@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use k8smgr::auth::{imported_token, token_hash};
 use k8smgr::domain::group::Group;
-use k8smgr::domain::{Credential, Mark, ServiceRecord};
+use k8smgr::domain::{Credential, Json, Mark, ServiceRecord};
 use k8smgr::domain::{ServiceState, mark};
 use k8smgr::store::{DatabaseUrl, NewUser, Store};
 use local_cluster::storage::{Key, Resource};
 use local_cluster::{ClusterConfig, LocalCluster};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use super::client::CANARIES;
 
 pub const HUB: &str = "hub";
 pub const TOKEN: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
@@ -84,6 +86,11 @@ impl Site {
         let groups = BTreeSet::from([Group::Webservice]);
         let name = Credential::parse(HUB).unwrap();
         store.create_user(&NewUser { name, password_hash: None, is_superuser: false, groups }).await.unwrap();
+        // Everything is logged: what must not be there is looked for.
+        let handler = br#"{"formatter": "simple", "level": "TRACE", "stream": "ext://sys.stdout"}"#;
+        let handler = Json::parse(handler).unwrap();
+        let present = store.log_handlers().await.unwrap().into_iter().find(|it| it.handler == "stream").unwrap();
+        assert!(store.replace_log_handler("stream", &present.configuration, &handler).await.unwrap());
         store.add_token(HUB, &token_hash(&imported_token(TOKEN).unwrap()), "test").await.unwrap();
         store.installation_id().await.unwrap()
     }
@@ -141,6 +148,22 @@ impl Site {
     }
 
     /// The names in a folder; none where there is no folder.
+    /// A file of the site (database, logs, rendered files, homes) that holds a secret.
+    pub fn file_with_a_secret(&self) -> Option<PathBuf> {
+        fn search(folder: &Path) -> Option<PathBuf> {
+            std::fs::read_dir(folder).unwrap().find_map(|entry| {
+                let path = entry.unwrap().path();
+                if path.is_dir() && !path.is_symlink() {
+                    return search(&path);
+                }
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                let holds = |canary: &&str| bytes.windows(canary.len()).any(|it| it == canary.as_bytes());
+                CANARIES.iter().any(|it| holds(&it)).then_some(path)
+            })
+        }
+        search(&self.path(""))
+    }
+
     pub fn names_in(&self, folder: &str) -> BTreeSet<String> {
         let Ok(entries) = fs::read_dir(self.path(folder)) else { return BTreeSet::new() };
         entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect()
