@@ -10,12 +10,19 @@ use tempfile::TempDir;
 
 use crate::tool::{installation, run};
 
-/// The sound installation, whose database has these handlers beside the one that each begins with.
-async fn with_handlers(handlers: &[(&str, Value)]) -> TempDir {
+/// The sound installation, which may log into its folder `logs`, and whose database has these handlers beside the one
+/// that each begins with.
+async fn with_handlers(handlers: impl Fn(&Path) -> Vec<(&'static str, Value)>) -> TempDir {
     let folder = installation(None);
+    let config = folder.path().join("config.json");
+    let mut value: Value = serde_json::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
+    let logs = folder.path().join("logs");
+    std::fs::create_dir(&logs).unwrap();
+    value["logs"]["directories"] = json!([logs]);
+    std::fs::write(config, value.to_string()).unwrap();
     let url = DatabaseUrl::sqlite(&folder.path().join("k8smgr.sqlite3")).unwrap();
     let store = Store::connect(&url).await.unwrap();
-    for (name, configuration) in handlers {
+    for (name, configuration) in handlers(&logs) {
         let given = Json::parse(configuration.to_string().as_bytes()).unwrap();
         let complete = Configuration::merged(HandlerKind::named(name).unwrap(), None, Some(&given)).unwrap().json;
         assert!(store.insert_log_handler(name, &complete).await.unwrap());
@@ -32,27 +39,30 @@ fn files(folder: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn stored_log_handlers_that_can_work_are_no_findings() {
-    let name = format!("k8smgr-check-{}.log", std::process::id());
-    let handler = json!({"filename": format!("/tmp/{name}"), "level": "INFO"});
-    let folder = with_handlers(&[("file", handler)]).await;
+    let folder =
+        with_handlers(|logs| vec![("file", json!({"filename": logs.join("k8smgr.log"), "level": "INFO"}))]).await;
     let before = files(folder.path());
     let found = run(folder.path(), &["check"]);
     assert_eq!((found.status, found.stderr.as_str()), (0, ""), "{}", found.stdout);
     assert_eq!(files(folder.path()), before);
-    assert!(!Path::new("/tmp").join(name).exists(), "looking makes no file");
+    assert_eq!(files(&folder.path().join("logs")), Vec::<String>::new(), "looking makes no file");
 }
 
 #[tokio::test]
 async fn stored_log_handlers_that_cannot_work_are_told_with_the_reason() {
-    let folder = with_handlers(&[
-        ("file", json!({"filename": "/etc/k8smgr.log", "level": "INFO"})),
-        ("syslog", json!({"address": ["169.254.169.254", 514]})),
-        ("smtp", json!({"mailhost": "10.0.0.1", "fromaddr": "a@b", "toaddrs": ["c@d"]})),
-    ])
-    .await;
+    let handlers = |_: &Path| {
+        vec![
+            ("file", json!({"filename": "/etc/k8smgr.log", "level": "INFO"})),
+            ("syslog", json!({"address": ["169.254.169.254", 514]})),
+            ("smtp", json!({"mailhost": "10.0.0.1", "fromaddr": "a@b", "toaddrs": ["c@d"]})),
+        ]
+    };
+    let folder = with_handlers(handlers).await;
     let found = run(folder.path(), &["check", "--format", "json"]);
     assert_eq!((found.status, found.findings()), (1, vec!["- error log-handler".to_owned(); 3]));
-    for told in ["log handler file: ", "logs.directories (/tmp)", "log handler syslog: ", "log handler smtp: "] {
+    for told in
+        ["log handler file: ", "is not in a folder of logs.directories", "log handler syslog: ", "log handler smtp: "]
+    {
         assert!(found.stdout.contains(told), "{told}: {}", found.stdout);
     }
     let table = run(folder.path(), &["check"]).stdout;
