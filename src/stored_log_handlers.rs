@@ -112,16 +112,19 @@ impl StoredLogHandlers {
         self.apply_stored().await
     }
 
-    /// Sees the changes of other processes, until this one ends.
+    /// Sees the changes of other processes and of what handlers may write to, until this process ends.
     pub async fn follow_forever(self: Arc<Self>) {
         let mut changes = self.store.changes().await;
+        let mut configurations = self.config.changes();
         // What changed before that.
         let mut is_due = true;
         let mut is_lost = false;
         loop {
             if !is_due {
-                let batch = changes.next().await;
-                is_due = batch.log_handlers || batch.everything;
+                is_due = tokio::select! {
+                    batch = changes.next() => batch.log_handlers || batch.everything,
+                    changed = configurations.changed() => changed.is_ok(),
+                };
                 continue;
             }
             match self.synchronise().await {

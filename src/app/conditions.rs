@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cluster::Cluster;
 use crate::cluster::watch::{WatchHealth, Watched};
 use crate::health::{Conditions, Failure};
-use crate::leader::Leader;
+use crate::leader::{Leader, LeaderStatus};
 use crate::log_handlers::LogHandlers;
 use crate::reload::Reloader;
 use crate::services::Services;
@@ -34,7 +34,7 @@ pub(super) struct Parts {
 /// How each part of the house is doing.
 pub(super) fn all(parts: Parts) -> Conditions {
     let Parts { store, cluster, services, log_handlers, reloader, leader, namespace } = parts;
-    let (config, descriptions) = (reloader.clone(), reloader);
+    let (config, descriptions, skeletons) = (reloader.clone(), reloader.clone(), reloader);
     let (pods, begun) = (Watched::pods(&namespace), Instant::now());
     let (watches, failing) = (cluster.watches().clone(), cluster.watches().clone());
     Conditions::default()
@@ -51,7 +51,7 @@ pub(super) fn all(parts: Parts) -> Conditions {
             let halt = services.sweep_halt().map(|halt| halt.to_string().into());
             ready(halt.map_or(Ok(()), Err))
         })
-        .telling("leader", move || ready(leader.status().problem.map_or(Ok(()), |it| Err(it.into()))))
+        .telling("leader", move || ready(election(&leader.status())))
         .telling("config", move || {
             let bad = config.status().bad_file.map(|bad| Failure {
                 reason: format!("config.json: {}; the last good one stays", bad.place),
@@ -64,6 +64,12 @@ pub(super) fn all(parts: Parts) -> Conditions {
             let broken = status.broken_descriptions().map(|reason| Failure { reason, since: status.broken_since });
             ready(broken.map_or(Ok(()), Err))
         })
+        .telling("skeletons", move || {
+            let status = skeletons.status();
+            let since = status.skeletons_broken_since;
+            let broken = status.skeletons().map(|reason| Failure { reason, since });
+            ready(broken.map_or(Ok(()), Err))
+        })
         .telling("log-handlers", move || {
             let failing = log_handlers.statuses().into_iter().filter(|(_, status)| status.failing.is_some());
             let failing: Vec<_> = failing.map(|(name, _)| name).collect();
@@ -74,6 +80,14 @@ pub(super) fn all(parts: Parts) -> Conditions {
         })
 }
 
+/// Why is in the log: it names the Lease and who may not use it.
+fn election(status: &LeaderStatus) -> Result<(), Failure> {
+    match status.problem {
+        None => Ok(()),
+        Some(_) => Err("no leader can be elected for now; the log says why".to_owned().into()),
+    }
+}
+
 fn longest_failure(watches: Vec<WatchHealth>) -> Result<(), Failure> {
     let failing = watches.into_iter().filter_map(|it| it.failure.clone().map(|failure| (it, failure)));
     let Some((watch, failure)) = failing.max_by_key(|(_, failure)| failure.lasts) else { return Ok(()) };
@@ -81,4 +95,25 @@ fn longest_failure(watches: Vec<WatchHealth>) -> Result<(), Failure> {
     let reason = format!("the watch on {} in {} does not work; the log says why", watch.kind, watch.namespace);
     let lasts = SignedDuration::try_from(failure.lasts).unwrap_or(SignedDuration::ZERO);
     Err(Failure { reason, since: Timestamp::now().checked_sub(lasts).ok() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leader::ElectedBy;
+
+    #[test]
+    fn who_may_not_use_which_lease_is_not_told_without_a_login() {
+        let problem =
+            "the Lease k8smgr-x in labs cannot be used: User \"system:serviceaccount:labs:robot\" cannot get it";
+        let status = |problem: Option<&str>| LeaderStatus {
+            leading: false,
+            elected_by: ElectedBy::Lease,
+            leader: None,
+            problem: problem.map(str::to_owned),
+        };
+        assert_eq!(election(&status(None)), Ok(()));
+        let told = election(&status(Some(problem))).unwrap_err().reason;
+        assert_eq!(told, "no leader can be elected for now; the log says why");
+    }
 }

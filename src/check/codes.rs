@@ -59,6 +59,9 @@ codes! {
     UserWithoutGroup "user-without-group" Warning
         "A user of startup.create_user is in no group and may use nothing."
         "Add access_to_webservice for a hub, access_to_logging for who changes log handlers."
+    LogHandler "log-handler" Error
+        "A log handler that is stored in the database cannot work: what it should write is lost."
+        "Change it over the API, or let it write there: logs.directories, logs.targets."
     CredentialWithoutDescriptions "credential-without-descriptions" Warning
         "A hub of startup.create_user has no folder of descriptions: all its starts are refused."
         "Make the folder, or map the credential to another one's in services.credential_mapping."

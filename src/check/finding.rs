@@ -84,6 +84,10 @@ impl Findings {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// By file and line; what has no file comes last.
     pub fn sorted(mut self) -> Vec<Finding> {
         self.0.sort_by(|a, b| {

@@ -15,6 +15,7 @@ mod installation;
 mod keywords;
 pub mod kubernetes_names;
 mod lines;
+pub mod log_handlers;
 mod manifests;
 mod origin;
 pub mod output;
@@ -39,6 +40,8 @@ use crate::description::environment::EnvironmentError;
 use crate::domain::{Credential, Json, ServiceName};
 use crate::services::Site;
 use crate::services::plan::Plan;
+
+pub use self::skeletons::{BrokenSkeleton, broken_skeletons};
 
 /// What is to be checked.
 pub struct Options {
@@ -88,6 +91,8 @@ pub struct Planned {
 /// Everything that was found without a cluster; the cluster adds to it.
 pub struct Checked {
     pub site: Site,
+    /// `None` where it cannot be used.
+    pub config: Option<Config>,
     pub planned: Vec<Planned>,
     pub findings: Findings,
     report: Report,
@@ -107,7 +112,8 @@ pub fn check(options: &Options) -> Result<Checked, CheckError> {
         namespace: environment.deployment_namespace.clone(),
         installation: "check".to_owned(),
     };
-    let mut checked = Checked { site, planned: Vec::new(), findings: Findings::default(), report: Report::default() };
+    let (findings, report) = (Findings::default(), Report::default());
+    let mut checked = Checked { site, config: None, planned: Vec::new(), findings, report };
     let file = match &options.config {
         None => ConfigFile::defaults(),
         Some(path) => {
@@ -117,6 +123,7 @@ pub fn check(options: &Options) -> Result<Checked, CheckError> {
             file
         }
     };
+    checked.config = Some(file.config.clone());
     let findings = &mut checked.findings;
     let mut installation = Installation::survey(&file, environment.stage.as_deref(), findings);
     let selectors = files::Selectors {

@@ -42,9 +42,49 @@ pub fn check(file: &ConfigFile, installation: &Installation, findings: &mut Find
     }
 }
 
+/// A skeleton that a new home cannot be made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenSkeleton {
+    /// The folder's name in `userhomes.skel`; that folder's own where it is all of them.
+    pub name: String,
+    /// The first thing that cannot be copied, and why.
+    pub path: String,
+    pub reason: String,
+}
+
+/// All folders of `userhomes.skel` that cannot be copied, whoever's they are. One that is not there makes empty homes.
+pub fn broken_skeletons(homes: &UserHomes) -> Vec<BrokenSkeleton> {
+    let broken = |name: &str, path: &Path, reason: String| BrokenSkeleton {
+        name: name.to_owned(),
+        path: path.display().to_string(),
+        reason,
+    };
+    let entries = match fs::read_dir(&homes.skel) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => return vec![broken("all", &homes.skel, error.to_string())],
+    };
+    let mut names: Vec<_> = entries.flatten().map(|it| it.file_name()).collect();
+    names.sort();
+    let mut all = Vec::new();
+    // `..data` of a ConfigMap and `.git` are nobody's.
+    for name in names.iter().map(|it| it.to_string_lossy()).filter(|it| !it.starts_with('.')) {
+        let path = homes.skel.join(name.as_ref());
+        let Some(root) = path.canonicalize().ok().filter(|it| it.is_dir()) else { continue };
+        let mut findings = Findings::default();
+        let mut walk = Walk { homes, root: root.clone(), bytes: 0, files: 0, stops: true, findings: &mut findings };
+        walk.folder(&root, &path, &mut Vec::new());
+        let found = findings.sorted().into_iter().find(|it| it.code == Code::SkeletonBroken);
+        all.extend(found.map(|it| broken(&name, Path::new(it.file.as_deref().unwrap_or_default()), it.message)));
+    }
+    all
+}
+
 struct Walk<'a> {
     homes: &'a UserHomes,
     root: PathBuf,
+    /// Whether the first thing that cannot be copied is enough.
+    stops: bool,
     bytes: u64,
     files: usize,
     findings: &'a mut Findings,
@@ -52,7 +92,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn through(homes: &'a UserHomes, shown: &Path, root: PathBuf, findings: &'a mut Findings) {
-        let mut walk = Walk { homes, root: root.clone(), bytes: 0, files: 0, findings };
+        let mut walk = Walk { homes, root: root.clone(), bytes: 0, files: 0, stops: false, findings };
         walk.folder(&root, shown, &mut Vec::new());
         if walk.bytes > LARGE_BYTES || walk.files > LARGE_FILES {
             let message = format!("{} files with {} MiB together", walk.files, walk.bytes / 1024 / 1024);
@@ -70,6 +110,9 @@ impl<'a> Walk<'a> {
         };
         above.push(path.to_owned());
         for entry in entries.flatten() {
+            if self.stops && !self.findings.is_empty() {
+                break;
+            }
             let name = entry.file_name();
             if !self.homes.skel_ignore_files.iter().any(|it| it.matches(&name.to_string_lossy())) {
                 self.entry(&entry.path(), &shown.join(&name), above);
@@ -113,6 +156,9 @@ impl<'a> Walk<'a> {
     }
 
     fn left_out(&mut self, shown: &Path, what: &str) {
+        if self.stops {
+            return;
+        }
         self.findings.add(Finding::new(Code::SkeletonLeftOut, format!("this is {what}")).at(shown, None));
     }
 }

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::settings::{config_path, question_cluster};
+use super::settings::{config_path, database_url, question_cluster};
 use crate::check::finding::Severity;
 use crate::check::{self, Options, Report, output};
 use crate::config::Environment;
 use crate::domain::Json;
+use crate::store;
 
 const FOUND: u8 = 1;
 const CANNOT_RUN: u8 = 2;
@@ -73,6 +74,19 @@ fn print_role(role: &str, report: &Report) -> anyhow::Result<bool> {
     Ok(errors == 0)
 }
 
+/// Those of the database, where there is one. It may be out of reach from here, which is no mistake.
+async fn log_handlers(environment: &Environment, checked: &mut check::Checked) {
+    let Some(config) = &checked.config else { return };
+    let stored = async {
+        let url = database_url(None, environment, config)?;
+        anyhow::Ok(store::stored_log_handlers(&url).await?.unwrap_or_default())
+    };
+    match stored.await {
+        Ok(stored) => check::log_handlers::check(&stored, &check::log_handlers::bounds(config), &mut checked.findings),
+        Err(error) => eprintln!("k8smgr: the stored log handlers were not checked: {error:#}"),
+    }
+}
+
 /// 0 nothing found, 1 something found, 2 cannot run.
 pub async fn run(arguments: CheckArguments) -> ExitCode {
     match try_run(arguments).await {
@@ -89,7 +103,7 @@ async fn try_run(arguments: CheckArguments) -> anyhow::Result<bool> {
     let config = config_path(arguments.config.as_deref(), &environment);
     let options = Options {
         config,
-        environment,
+        environment: environment.clone(),
         credentials: arguments.credentials,
         stages: arguments.stages,
         user_options: arguments.user_options,
@@ -103,6 +117,7 @@ async fn try_run(arguments: CheckArguments) -> anyhow::Result<bool> {
         let rights = check::cluster::rights(cluster.as_ref(), &checked).await?;
         return print_role(&rights.to_yaml(&role), &checked.report());
     }
+    log_handlers(&environment, &mut checked).await;
     if let Some(cluster) = &cluster {
         let missing = check::cluster::check(cluster, &mut checked).await?;
         if !missing.is_empty() {

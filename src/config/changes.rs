@@ -42,13 +42,13 @@ at_restart! {
     database_url;
     tunnel;
     services.base;
-    startup.create_user;
     services.shrunken_list_percent;
+    startup.create_user;
     http.max_header_bytes;
     http.shutdown_delay_seconds;
+    metrics.listen;
     leader_election.method;
     leader_election.lease_seconds;
-    metrics.listen;
 }
 
 impl Config {
@@ -113,10 +113,10 @@ mod tests {
         let running = config(r#"{"listen": "127.0.0.1:1", "error_messages": {"a": "b"}}"#);
         let mut new = config(
             r#"{"listen": "127.0.0.1:2", "database_url": "sqlite:///x", "tunnel": [{"hostname": "h"}],
-                "services": {"base": "/b", "env": {"A": "secret"}, "shrunken_list_percent": 7},
-                "startup": {"create_user": {"hub": []}},
-                "http": {"max_header_bytes": 8192, "max_body_bytes": 5, "shutdown_delay_seconds": 1},
-                "leader_election": {"method": "database", "lease_seconds": 20}, "metrics": {"listen": "127.0.0.1:3"}}"#,
+                "services": {"base": "/b", "shrunken_list_percent": 7, "env": {"A": "secret"}},
+                "startup": {"create_user": {"hub": []}}, "metrics": {"listen": "127.0.0.1:3"},
+                "http": {"max_header_bytes": 8192, "shutdown_delay_seconds": 1, "max_body_bytes": 5},
+                "leader_election": {"method": "database", "lease_seconds": 7}}"#,
         );
         let kept = new.keep_until_restart(&running);
         assert_eq!(kept, AT_RESTART);

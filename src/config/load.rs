@@ -126,6 +126,7 @@ fn out_of_range(config: &Config) -> Option<(&'static str, &'static str)> {
     }
     let at_least = [
         ("services.max_description_bytes", config.services.max_description_bytes >= 1, "must be at least 1"),
+        ("services.shrunken_list_percent", config.services.shrunken_list_percent <= 100, "must be at most 100"),
         ("http.max_header_bytes", config.http.max_header_bytes >= 8192, "must be at least 8192"),
         (
             "leader_election.lease_seconds",
@@ -215,6 +216,10 @@ mod tests {
                 "config.json, line 1: `tunnel[0].certificate_path`: expected the path of a file, or false",
             ),
             (r#"{"listen": "here"}"#, "config.json, line 1: `listen`: invalid socket address syntax"),
+            (
+                r#"{"services": {"shrunken_list_percent": 101}}"#,
+                "config.json: `services.shrunken_list_percent`: must be at most 100",
+            ),
             (r#"{"http": {"max_header_bytes": 10}}"#, "config.json: `http.max_header_bytes`: must be at least 8192"),
             (
                 r#"{"services": {"replace": {"input_keyword": ""}}}"#,

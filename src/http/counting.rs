@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-const STATUSES: [u16; 13] = [200, 201, 204, 400, 401, 403, 404, 405, 413, 415, 500, 502, 503];
+const STATUSES: [u16; 13] = [200, 201, 204, 400, 401, 403, 404, 405, 409, 413, 415, 500, 503];
 
 macro_rules! routes {
     ($($route:ident = $name:literal,)*) => {
@@ -112,6 +112,19 @@ impl Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_documented_status_is_counted_as_itself() {
+        let text = crate::http::api_docs::openapi();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let operations =
+            document["paths"].as_object().unwrap().values().flat_map(|it| it.as_object().unwrap().values());
+        let answers = operations.filter_map(|it| it["responses"].as_object()).flat_map(|it| it.keys());
+        let documented: std::collections::BTreeSet<u16> = answers.map(|it| it.parse().unwrap()).collect();
+        // A head that is too long is refused before there is a request.
+        let missing: Vec<_> = documented.iter().filter(|it| **it != 431 && !STATUSES.contains(it)).collect();
+        assert!(documented.contains(&409) && missing.is_empty(), "{missing:?}");
+    }
 
     #[test]
     fn a_path_belongs_to_one_route_whatever_names_it_holds() {

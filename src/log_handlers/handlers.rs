@@ -205,6 +205,14 @@ pub fn try_out(configuration: &Configuration, bounds: &Bounds) -> Result<(), Str
     }
 }
 
+/// The same without making anything: a file that is not there yet is not made.
+pub fn look_at(configuration: &Configuration, bounds: &Bounds) -> Result<(), String> {
+    match &configuration.destination {
+        Destination::File { filename, .. } => super::sinks::check_file(filename, bounds),
+        _ => try_out(configuration, bounds),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};

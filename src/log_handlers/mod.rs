@@ -23,7 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub use bounds::{Bounds, SmtpLogin};
 pub use configuration::{Configuration, HandlerKind};
 pub use format::Formatter;
-pub use handlers::{LogHandlers, StoredHandler, try_out};
+pub use handlers::{LogHandlers, StoredHandler, look_at, try_out};
 pub use layer::HandlerLayer;
 pub use level::Level;
 pub use record::Record;

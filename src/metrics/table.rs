@@ -79,6 +79,8 @@ pub const METRICS: &[Metric] = &[
         "Readings of configuration and descriptions: `changed`, `unchanged`, or `failed` (something is bad and the last good one stays)."),
     gauge("k8smgr_descriptions", &["state"],
         "Service descriptions by state: `good`, or `broken` (starts use the last good one, where there was one)."),
+    gauge("k8smgr_skeletons_broken", &[],
+        "Skeletons that cannot be copied: starts of new users fail."),
     gauge("k8smgr_database_up", &[],
         "1 when the database answered while this page was made."),
     gauge("k8smgr_database_connections", &["pool", "state"],

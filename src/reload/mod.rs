@@ -3,9 +3,10 @@
 //!
 //! What is bad keeps the last good one and is told: in the log, in `/readyz`, in metrics. A start is made from one
 //! description and the configuration that it was good with, so while config.json is bad no description changes
-//! either. Skeletons are read when a home is made.
+//! either. Skeletons are read when a home is made; one that cannot be copied is told beforehand.
 
 mod places;
+mod skeletons;
 mod status;
 mod watch;
 
@@ -54,6 +55,7 @@ pub struct Reloader {
     /// Whoever has it looks and applies; nothing older is applied later.
     turn: Mutex<Turn>,
     status: Mutex<ReloadStatus>,
+    told_of_skeletons: Mutex<Vec<String>>,
 }
 
 #[derive(Default)]
@@ -77,7 +79,8 @@ type Parsed = Result<(Arc<Config>, Vec<&'static str>, Vec<String>), ConfigError>
 impl Reloader {
     pub fn new(file: Option<PathBuf>, config: SharedConfig, descriptions: SharedCatalogue, place: Place) -> Arc<Self> {
         let status = ReloadStatus { generation: 1, ..ReloadStatus::default() };
-        Arc::new(Self { file, config, descriptions, place, turn: Mutex::default(), status: Mutex::new(status) })
+        let (turn, status, told_of_skeletons) = (Mutex::default(), Mutex::new(status), Mutex::default());
+        Arc::new(Self { file, config, descriptions, place, turn, status, told_of_skeletons })
     }
 
     pub fn status(&self) -> ReloadStatus {

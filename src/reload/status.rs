@@ -20,17 +20,20 @@ pub struct ReloadStatus {
     pub bad_file: Option<BadFile>,
     pub broken: Vec<Broken>,
     pub broken_since: Option<Timestamp>,
+    /// The names of skeletons that cannot be copied.
+    pub broken_skeletons: Vec<String>,
+    pub skeletons_broken_since: Option<Timestamp>,
 }
 
 impl ReloadStatus {
     /// What is broken among the descriptions, in one line.
     pub fn broken_descriptions(&self) -> Option<String> {
-        let first = self.broken.first()?;
-        let more = match self.broken.len() - 1 {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        Some(format!("broken: {}{more}; the log says why", first.name))
+        one_line(&self.broken.first()?.name, self.broken.len())
+    }
+
+    /// Which skeletons cannot be copied, in one line.
+    pub fn skeletons(&self) -> Option<String> {
+        one_line(self.broken_skeletons.first()?, self.broken_skeletons.len())
     }
 
     pub(super) fn count(&self, descriptions: usize, now: Timestamp) {
@@ -44,4 +47,12 @@ impl ReloadStatus {
         gauge!("k8smgr_descriptions", "state" => "good")
             .set(number(descriptions - self.broken.len().min(descriptions)));
     }
+}
+
+fn one_line(first: &str, number: usize) -> Option<String> {
+    let more = match number.saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("broken: {first}{more}; the log says why"))
 }

@@ -28,12 +28,19 @@ pub async fn follow_forever(reloader: Arc<Reloader>, mut hangups: Signal) {
     let changed = Arc::new(Notify::new());
     let mut told = None;
     let mut was_asked = false;
+    // Skeletons are many files, so that not every event is an occasion to look at them.
+    let mut skeletons_seen: Option<Instant> = None;
     loop {
         // Watched first, then looked at: what changes in between is an event.
         let (by, notify) = (reloader.clone(), changed.clone());
+        let looks_at_skeletons = was_asked || skeletons_seen.is_none_or(|it| it.elapsed() >= ROUND);
         let round = tokio::task::spawn_blocking(move || {
             let watcher = watch(&by.places(), notify);
-            (watcher, by.reload())
+            let outcome = by.reload();
+            if looks_at_skeletons {
+                by.look_at_skeletons();
+            }
+            (watcher, outcome)
         });
         let (watcher, outcome) = match round.await {
             Ok(round) => round,
@@ -42,6 +49,9 @@ pub async fn follow_forever(reloader: Arc<Reloader>, mut hangups: Signal) {
                 (Err(notify::Error::generic("the reload broke off")), Outcome::Failed)
             }
         };
+        if looks_at_skeletons {
+            skeletons_seen = Some(Instant::now());
+        }
         if was_asked {
             tracing::info!(outcome = outcome.as_str(), "reloaded, as SIGHUP asked");
         }

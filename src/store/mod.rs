@@ -22,6 +22,7 @@ mod schema;
 mod service_keys;
 mod services;
 mod sqlite;
+mod stored_log_handlers;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -51,6 +52,7 @@ pub use reference::{
 };
 pub use service_keys::ServiceKey;
 pub use services::Inserted;
+pub use stored_log_handlers::stored_log_handlers;
 pub use tokens::{Token, TokenAdded};
 pub use url::{DatabaseUrl, DatabaseUrlError};
 pub use user_jobs::UserJobRow;

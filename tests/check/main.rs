@@ -12,4 +12,5 @@ mod large;
 mod mistakes;
 mod rendered;
 mod site;
+mod stored;
 mod tool;

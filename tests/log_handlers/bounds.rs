@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::support::app::TestApp;
-use crate::support::wire::Answer;
+use crate::support::wait::eventually;
+use crate::support::wire::{Answer, Request};
 use crate::{add, app, change, told};
 
 /// A list of one text that says what and why.
@@ -61,5 +62,33 @@ async fn a_handler_that_may_not_write_any_more_is_told() {
     app.restart().await;
     let told = told(&app, "file").await;
     assert!(told["failing"].as_str().unwrap().contains("logs.directories (none)"), "{told}");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_taken_back_is_left_at_once_and_told_everywhere() {
+    let app = app().await;
+    let number = async |metric: &str| {
+        let page = app.send(&Request::get("/metrics")).await.body;
+        let line = page.lines().find_map(|it| it.strip_prefix(metric).map(str::to_owned));
+        line.map_or(0.0, |it| it.trim().parse::<f64>().unwrap())
+    };
+    assert_eq!(add(&app, "file", json!({"filename": app.path("k.log"), "level": "INFO"})).await.status, 201);
+    assert_eq!(number(r#"k8smgr_log_handler_failing{handler="file"}"#).await, 0.0);
+    let dropped = r#"k8smgr_log_records_dropped_total{handler="file"}"#;
+    let before = number(dropped).await;
+    app.edit_config(|config| config["logs"]["directories"] = json!([]));
+    eventually("told as failing", async || {
+        let told = told(&app, "file").await;
+        told["failing"].as_str().is_some_and(|it| it.contains("logs.directories (none)")).then_some(())
+    })
+    .await;
+    assert_eq!(number(r#"k8smgr_log_handler_failing{handler="file"}"#).await, 1.0);
+    let ready = app.send(&Request::get("/readyz?verbose")).await;
+    assert!(ready.status == 200 && ready.body.contains("[!]log-handlers failed: since "), "{}", ready.body);
+    crate::log_test(&app).await;
+    crate::remove(&app, "file").await;
+    eventually("what it could not write is counted", async || (number(dropped).await > before).then_some(())).await;
+    assert_eq!(number(r#"k8smgr_log_handler_failing{handler="file"}"#).await, 0.0);
     app.end().await;
 }

@@ -76,6 +76,7 @@ async fn the_page_is_clean_and_counts_what_happens() {
         ("k8smgr_start_duration_seconds{outcome=started}", 1.0),
         ("k8smgr_polls_total{answer=running}", 5.0),
         ("k8smgr_polls_total{answer=not_found}", 1.0),
+        ("k8smgr_polls_total{answer=stopped}", 0.0),
         ("k8smgr_stops_total{outcome=stopped}", 1.0),
         ("k8smgr_requests_total{method=GET,route=/api/services/{name}/,status=200}", 5.0),
         ("k8smgr_requests_total{method=GET,route=/api/services/{name}/,status=404}", 1.0),

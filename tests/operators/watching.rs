@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::marked::{SERVICE, files, mark_config, own_descriptions, start, write_files};
 use crate::support::app::{ADMIN, JUPYTERHUB, TestApp};
-use crate::support::wait::eventually;
+use crate::support::wait::{eventually, eventually_within};
 use crate::support::wire::{Answer, Request};
 
 /// The headline of a start that fails, which the configuration says.
@@ -202,5 +202,31 @@ async fn an_address_that_changed_waits_for_the_next_start() {
     });
     eventually("the rest applies", async || (headline(&app, "s1").await == "Changed with it").then_some(())).await;
     assert_eq!(app.send(&Request::get("/metrics")).await.status, 200, "where it was");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_skeleton_that_cannot_be_copied_is_told_until_it_can() {
+    let app = TestApp::start().await;
+    let within = std::time::Duration::from_secs(60);
+    let skeletons = async |expected: &str| {
+        eventually_within(within, expected, async || {
+            let ready = app.send(&Request::get("/readyz?verbose")).await;
+            assert!(!ready.body.contains(app.path("").to_str().unwrap()), "{}", ready.body);
+            let page = app.send(&Request::get("/metrics")).await.body;
+            let number = if expected.starts_with("[!]") { 1 } else { 0 };
+            (ready.status == 200
+                && ready.body.lines().any(|it| it.starts_with(expected))
+                && page.contains(&format!("\nk8smgr_skeletons_broken {number}\n")))
+            .then_some(ready.body)
+        })
+        .await
+    };
+    skeletons("[+]skeletons ok").await;
+    symlink(".", app.path("skel/jupyterhub/turns")).unwrap();
+    let told = skeletons("[!]skeletons failed: since ").await;
+    assert!(told.contains(", broken: jupyterhub; the log says why"), "{told}");
+    std::fs::remove_file(app.path("skel/jupyterhub/turns")).unwrap();
+    skeletons("[+]skeletons ok").await;
     app.end().await;
 }

@@ -114,9 +114,23 @@ fn remove_old(folder: &Path, live: &str, when: When, keep: usize) -> io::Result<
 }
 
 /// Regular files only: no link is followed, a pipe is not waited for, a device is not written to.
+/// Whether a file could be written to, without making it.
+pub fn check(filename: &str, bounds: &Bounds) -> Result<(), String> {
+    match open_to_append(&bounds.file(filename)?, false) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("failed to open {filename}: {}", why(&error)))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn append_to(path: &Path) -> io::Result<std::fs::File> {
+    open_to_append(path, true)
+}
+
+fn open_to_append(path: &Path, makes_it: bool) -> io::Result<std::fs::File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)?;
+    let file = OpenOptions::new().append(true).create(makes_it).mode(0o640).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }

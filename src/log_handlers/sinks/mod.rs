@@ -9,6 +9,7 @@ mod syslog;
 
 use jiff::tz::TimeZone;
 
+pub(super) use file::check as check_file;
 pub(super) use smtp::check as check_mail;
 
 use super::bounds::Bounds;
