@@ -57,7 +57,8 @@ impl Services {
             }
         }
         let asked = (!batch.everything).then_some(&batch.services);
-        self.known.end_reading(reading, asked, &found);
+        // Also of what other processes removed.
+        self.known.end_reading(reading, asked, &found).into_iter().for_each(|it| self.forget(it));
         Ok(())
     }
 }
