@@ -90,6 +90,5 @@ async fn no_records_are_exchanged_under_a_process_that_is_starting_or_ending() {
     assert!(error.contains("serves the database") && error.contains("end it first"), "{error}");
     drop(lock);
     k8smgr(&app, &["restore", &backup]).await.succeeded();
-    k8smgr(&app, &["rebuild"]).await.succeeded();
     app.end().await;
 }
