@@ -98,7 +98,8 @@ impl Services {
         };
         // Another process may be at the start at this moment, or the API server at what it was asked for: the record
         // stays until `recover` finds that nothing can come any more.
-        let stopped = match self.is_unsettled(&current) {
+        let is_ours = self.store.is_shared() || self.started().contains(&current.sequence);
+        let stopped = match is_ours && self.is_unsettled(&current) {
             true => self.delete_objects(&current, deadline).await.map_err(RemoveError::from),
             false => self.remove(&current, deadline).await,
         };
