@@ -28,7 +28,7 @@ pub struct RebuildArguments {
 
 /// Fails where something could not be taken; the rest is taken nevertheless.
 pub async fn run(arguments: RebuildArguments) -> anyhow::Result<()> {
-    let tools = Tools::connect(arguments.config.as_deref(), arguments.database_url).await?;
+    let (tools, _lock) = Tools::connect_alone(arguments.config.as_deref(), arguments.database_url).await?;
     let namespace = &tools.environment.deployment_namespace;
     // As `serve` does it, so that none of them is made without its password.
     let (superuser, startup) = (tools.environment.superuser_password.clone(), &tools.config.startup);

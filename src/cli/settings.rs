@@ -11,7 +11,7 @@ use crate::config::{Config, Environment, SecretUrl, SharedConfig};
 use crate::description::SharedCatalogue;
 use crate::domain::Clock;
 use crate::services::{Services, Site};
-use crate::store::{DatabaseUrl, Store};
+use crate::store::{DatabaseUrl, ProcessLock, Store};
 
 /// A file that was named must be there; `config.json` beside us is taken where it is.
 pub(super) fn config_path(named: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
@@ -57,8 +57,21 @@ impl Tools {
         let environment = Environment::read()?;
         let config = load_config(config, &environment)?;
         let url = database_url(url, &environment, &config)?;
+        Self::connect_to(config, environment, &url).await
+    }
+
+    /// The same where nobody may serve meanwhile: a SQLite database is kept from `serve` until the lock is dropped.
+    pub async fn connect_alone(config: Option<&Path>, url: Option<SecretUrl>) -> anyhow::Result<(Self, ProcessLock)> {
+        let environment = Environment::read()?;
+        let config = load_config(config, &environment)?;
+        let url = database_url(url, &environment, &config)?;
+        let lock = ProcessLock::take(&url)?;
+        Ok((Self::connect_to(config, environment, &url).await?, lock))
+    }
+
+    async fn connect_to(config: Config, environment: Environment, url: &DatabaseUrl) -> anyhow::Result<Self> {
         let client = cluster::connect(None).await?;
-        let store = Store::connect(&url).await.with_context(|| format!("database {url}"))?;
+        let store = Store::connect(url).await.with_context(|| format!("database {url}"))?;
         let installation = store.installation_id().await?;
         let cluster = Cluster::new(client, &installation, Clock::default(), config.services.shrunken_list_percent);
         Ok(Self { config, environment, store, cluster, installation })

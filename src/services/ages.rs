@@ -36,6 +36,13 @@ impl Ages {
         !clock.has_jumped() && clock.now().duration_since(stamp) >= limit
     }
 
+    pub fn forget(&self, sequence: i64) {
+        let mut seen = self.seen();
+        for state in ServiceState::ALL {
+            seen.remove(&(sequence, state));
+        }
+    }
+
     /// Forgets the records in this state that are no more.
     pub fn retain(&self, state: ServiceState, present: &HashSet<i64>) {
         self.seen().retain(|(sequence, its_state), _| *its_state != state || present.contains(sequence));
@@ -76,5 +83,8 @@ mod tests {
         clock.advance(LIMIT);
         ages.retain(ServiceState::Ended, &HashSet::new());
         assert!(ages.seen_for(1, ServiceState::Ended, &clock) < LIMIT);
+        clock.advance(LIMIT);
+        ages.forget(1);
+        assert!(ages.seen().is_empty());
     }
 }

@@ -30,14 +30,14 @@ pub async fn follow_changes(services: Arc<Services>, mut changes: Changes) {
 
 impl Services {
     /// Reads all services into the memory, before anything else is done. Nobody else may be reading.
-    pub async fn remember_all(&self) -> Result<(), StoreError> {
+    pub async fn remember_all(self: &Arc<Self>) -> Result<(), StoreError> {
         let everything = Batch { everything: true, ..Batch::default() };
         self.refresh(&everything).await?;
         self.inherited.store(self.known.last_sequence(), Ordering::SeqCst);
         Ok(())
     }
 
-    async fn refresh(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn refresh(self: &Arc<Self>, batch: &Batch) -> Result<(), StoreError> {
         if !batch.everything && batch.services.is_empty() {
             return Ok(());
         }
@@ -56,11 +56,14 @@ impl Services {
         } else {
             let sequences: Vec<i64> = batch.services.iter().copied().collect();
             for page in sequences.chunks(usize::try_from(PAGE).unwrap_or(1)) {
-                put(self.store.services_by_sequence(page).await?);
+                let records = self.store.services_by_sequence(page).await?;
+                self.watch_what_starts(&records);
+                put(records);
             }
         }
         let asked = (!batch.everything).then_some(&batch.services);
-        self.known.end_reading(reading, asked, &found);
+        // Also of what other processes removed.
+        self.known.end_reading(reading, asked, &found).into_iter().for_each(|it| self.forget(it));
         Ok(())
     }
 }

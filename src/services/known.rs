@@ -157,20 +157,18 @@ impl Known {
         }
     }
 
-    /// Ends a reading: of what was asked for (`None`: everything), only what was found is there.
-    pub fn end_reading(&self, _: Reading, asked: Option<&BTreeSet<i64>>, found: &HashSet<i64>) {
+    /// Ends a reading: of what was asked for (`None`: everything), only what was found is there. Gives what is gone.
+    pub fn end_reading(&self, _: Reading, asked: Option<&BTreeSet<i64>>, found: &HashSet<i64>) -> Vec<i64> {
         let mut starts = self.write();
-        let asked: Vec<i64> = match asked {
+        let mut gone: Vec<i64> = match asked {
             Some(asked) => asked.iter().copied().collect(),
             None => starts.by_sequence.keys().copied().collect(),
         };
-        for sequence in asked {
-            if !found.contains(&sequence) && !starts.has_changed_while_reading(sequence) {
-                starts.remove(sequence);
-            }
-        }
+        gone.retain(|sequence| !found.contains(sequence) && !starts.has_changed_while_reading(*sequence));
+        gone.iter().for_each(|sequence| starts.remove(*sequence));
         starts.changed_while_reading = None;
         metrics::gauge!("k8smgr_services_known").set(starts.by_sequence.len() as f64);
+        gone
     }
 }
 
@@ -317,7 +315,7 @@ mod tests {
         }
         let reading = known.begin_reading();
         known.put_read(&reading, &[record(1, "a", "s1", ServiceState::Ended)], mark);
-        known.end_reading(reading, Some(&BTreeSet::from([1, 2])), &HashSet::from([1]));
+        assert_eq!(known.end_reading(reading, Some(&BTreeSet::from([1, 2])), &HashSet::from([1])), [2]);
         assert_eq!(newest(&known, "a"), Some((1, ServiceState::Ended)));
         assert_eq!(newest(&known, "b"), None);
         assert_eq!(newest(&known, "c"), Some((3, ServiceState::Running)));

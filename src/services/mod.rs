@@ -48,7 +48,7 @@ use crate::cluster::Cluster;
 use crate::cluster::watch::WatchHealth;
 use crate::config::SharedConfig;
 use crate::description::{Chosen, SharedCatalogue};
-use crate::domain::{Clock, Credential, Mark, ServerName, ServiceName, ServiceRecord};
+use crate::domain::{Clock, Credential, Mark, Moment, ServerName, ServiceName, ServiceRecord};
 use crate::store::Store;
 
 /// What an installation is called and where it stands; fixed while the process runs.
@@ -83,6 +83,8 @@ pub struct Services {
     suspicions: judge::Suspicions,
     unseen: unseen::Unseen,
     clock: Clock,
+    /// What another process asked for, it asked for before.
+    began: Moment,
     ages: ages::Ages,
     recovering: recover::Recovering,
     sweeping: sweep::Sweeping,
@@ -113,6 +115,7 @@ impl Services {
             unwritten: unwritten::UnwrittenStops::default(),
             drain: drain::Drain::default(),
             superseded: Mutex::default(),
+            began: clock.moment(),
             clock,
             ages: ages::Ages::default(),
             recovering: recover::Recovering::default(),
@@ -126,6 +129,13 @@ impl Services {
 
     fn started(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record is no more, whoever removed it.
+    fn forget(&self, sequence: i64) {
+        self.started().remove(&sequence);
+        self.ages.forget(sequence);
+        self.recovering.forget(sequence);
     }
 
     /// How the watches on the cluster are doing.

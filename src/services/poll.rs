@@ -263,21 +263,29 @@ impl Services {
     pub(super) async fn delete_workload(&self, record: ServiceRecord) -> bool {
         let deadline = Deadline::after(DELETION_TIME);
         let Some(_turn) = self.turns.take(&name_of(&record), deadline).await else { return false };
-        let mark = self.mark(&record);
-        let (workload, others): (Vec<_>, Vec<_>) = record.objects.into_iter().partition(|it| it.is_workload);
-        let noted = match self.delete_all(&workload, &mark, deadline).await {
-            Ok(()) => {
-                fail_point!(EndAfterWorkload);
-                self.store.set_objects(record.sequence, &others).await.map_err(RemoveError::from)
-            }
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = noted {
+        if let Err(error) = self.delete_workload_in_turn(record.sequence, deadline).await {
             tracing::warn!(id = %record.object_id, %error, "the workload of an ended service is deleted later");
             return false;
         }
         fail_point!(EndAfterNote);
         true
+    }
+
+    async fn delete_workload_in_turn(&self, sequence: i64, deadline: Deadline) -> Result<(), RemoveError> {
+        // As it is by now: an update that had the turn before may have made more.
+        let record = match self.store.service(sequence).await? {
+            Some(record) if record.state == ServiceState::Ended => record,
+            _ => return Ok(()),
+        };
+        let (mark, is_unsettled) = (self.mark(&record), self.is_unsettled(&record));
+        let (workload, others): (Vec<_>, Vec<_>) = record.objects.into_iter().partition(|it| it.is_workload);
+        self.delete_all(&workload, &mark, deadline).await?;
+        fail_point!(EndAfterWorkload);
+        // What the API server did not confirm may still come: the next survey looks again.
+        if !is_unsettled {
+            self.store.set_objects(sequence, &others).await?;
+        }
+        Ok(())
     }
 }
 

@@ -76,6 +76,10 @@ impl Recovering {
         }
     }
 
+    pub(super) fn forget(&self, sequence: i64) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(&sequence);
+    }
+
     /// The cluster is back: what failed is tried at once.
     fn try_all_again(&self) {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -222,7 +226,7 @@ impl Services {
             };
             services.recovering.end(sequence, is_done, services.clock.moment());
         };
-        tokio::spawn(work.in_current_span());
+        self.drain.spawn(work.in_current_span());
     }
 
     /// False: it failed and is to be tried again after a pause.
@@ -265,11 +269,12 @@ impl Services {
         }
         // On a database that is not shared a start is ours or of a process that is no more.
         let is_of_the_dead = !self.store.is_shared() && !self.started().contains(&record.sequence);
-        let key @ (sequence, state) = (record.sequence, ServiceState::Stopping);
-        match is_of_the_dead {
-            true => self.ages.seen_for(sequence, state, &self.clock) < SETTLING_TIME_OF_THE_DEAD,
-            false => !self.ages.is_past(SETTLING_TIME, key, record.start_date, &self.clock),
+        if is_of_the_dead {
+            return self.clock.moment().since(self.began) < SETTLING_TIME_OF_THE_DEAD;
         }
+        // A start that is over is about to be stopped.
+        let state = if record.state == ServiceState::Ended { ServiceState::Ended } else { ServiceState::Stopping };
+        !self.ages.is_past(SETTLING_TIME, (record.sequence, state), record.start_date, &self.clock)
     }
 }
 

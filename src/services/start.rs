@@ -26,6 +26,9 @@ const ANSWER_TIME: Duration = Duration::from_millis(14_500);
 /// What may be spent on removing a start that failed before the hub is told. The rest happens in the background.
 const ROLL_BACK_TIME: Duration = Duration::from_secs(2);
 
+/// Between attempts to write down that a start is done.
+const WRITING_PAUSE: Duration = Duration::from_millis(500);
+
 /// When a start was asked for.
 #[derive(Clone, Copy)]
 struct Posted {
@@ -96,9 +99,15 @@ impl Services {
             Claim::StartedBefore(record) => return Ok(*record),
             Claim::Ours(plan, record) => (*plan, *record),
         };
+        // Asked again: a stop that came while the record was written may have found none.
+        let was_stopped = arrival.was_stopped();
         drop(arrival);
         crate::metrics::started(self.mark(&record).service(), posted.at);
-        match self.carry_out(plan, &mut record, deadline, acceptance).await {
+        let carried_out = match was_stopped {
+            true => Err(StartError::Stopped),
+            false => self.carry_out(plan, &mut record, deadline, acceptance).await,
+        };
+        match carried_out {
             Ok(()) => {
                 tracing::info!(
                     credential = %record.credential, server_name = %record.server_name, start_id = %record.start_id,
@@ -244,15 +253,37 @@ impl Services {
         self.create_owned(planned, record, &mark, finish).await?;
         self.write_files(&record.object_id, files).await;
         fail_point!(StartAfterFiles);
-        self.store.set_objects(record.sequence, &record.objects).await?;
-        fail_point!(StartBeforeRunning);
-        if !self.store.mark_running(record.sequence).await? {
-            return Err(StartError::Stopped);
-        }
+        self.note_running(record, finish).await?;
         fail_point!(StartAfterRunning);
         record.state = ServiceState::Running;
         self.known.put(record, &mark);
         Ok(())
+    }
+
+    /// Everything is made, and the hub may have been told: a database that is away for a moment undoes nothing.
+    async fn note_running(&self, record: &ServiceRecord, deadline: Deadline) -> Result<(), StartError> {
+        let name = name_of(record);
+        loop {
+            match self.write_running(record).await {
+                Err(StartError::Store(error)) if !deadline.has_passed() && !self.unwritten.contains(&name) => {
+                    tracing::debug!(id = %record.object_id, %error, "a start waits for the database");
+                    tokio::time::sleep(WRITING_PAUSE).await;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    async fn write_running(&self, record: &ServiceRecord) -> Result<(), StartError> {
+        self.store.set_objects(record.sequence, &record.objects).await?;
+        fail_point!(StartBeforeRunning);
+        if self.store.mark_running(record.sequence).await? {
+            return Ok(());
+        }
+        // An earlier attempt may have been written though its answer was lost.
+        let current = self.store.service(record.sequence).await?;
+        let is_running = current.is_some_and(|it| it.state == ServiceState::Running);
+        if is_running { Ok(()) } else { Err(StartError::Stopped) }
     }
 
     async fn make_home(

@@ -96,7 +96,10 @@ impl Services {
                 return false;
             }
         };
-        let stopped = match self.may_still_start(&current) {
+        // Another process may be at the start at this moment, or the API server at what it was asked for: the record
+        // stays until `recover` finds that nothing can come any more.
+        let is_ours = self.store.is_shared() || self.started().contains(&current.sequence);
+        let stopped = match is_ours && self.is_unsettled(&current) {
             true => self.delete_objects(&current, deadline).await.map_err(RemoveError::from),
             false => self.remove(&current, deadline).await,
         };
@@ -115,12 +118,6 @@ impl Services {
         }
     }
 
-    /// Whether another process may be at the start at this moment. It will find out, and remove what it made; should it
-    /// die before, `recover` finds the record.
-    fn may_still_start(&self, record: &ServiceRecord) -> bool {
-        self.store.is_shared() && self.is_unsettled(record)
-    }
-
     /// Removes objects, files and the record, in this order. To be called in the name's turn.
     pub(super) async fn remove(&self, record: &ServiceRecord, deadline: Deadline) -> Result<(), RemoveError> {
         self.delete_objects(record, deadline).await?;
@@ -130,7 +127,7 @@ impl Services {
         self.store.remove_service(record.sequence).await?;
         self.known.remove(record.sequence);
         fail_point!(StopAfterRemoval);
-        self.started().remove(&record.sequence);
+        self.forget(record.sequence);
         Ok(())
     }
 

@@ -79,15 +79,26 @@ impl Services {
             due.collect()
         };
         for name in due {
-            match self.store.newest_service(&name.0, &name.1).await {
-                Ok(Some(newest)) => self.stop_older(&name, newest.sequence).await,
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "older starts are stopped later");
-                    self.note_superseded(name);
-                }
+            if let Err(error) = self.stop_older_soon(&name).await {
+                tracing::warn!(%error, "older starts are stopped later");
+                self.note_superseded(name);
             }
         }
+    }
+
+    /// Not waited for: one that cannot be removed must not hold up the rest of recovery.
+    async fn stop_older_soon(self: &Arc<Self>, (credential, server_name): &Name) -> Result<(), StoreError> {
+        let mut older = self.store.services_named(credential, server_name).await?;
+        // The newest stays.
+        older.pop();
+        for mut record in older {
+            fail_point!(SupersedeBeforeRecord);
+            self.begin_stop(record.sequence).await?;
+            fail_point!(SupersedeAfterRecord);
+            record.state = ServiceState::Stopping;
+            self.stop_soon(record);
+        }
+        Ok(())
     }
 
     async fn stop_older(self: &Arc<Self>, (credential, server_name): &Name, newest: i64) {

@@ -91,7 +91,7 @@ impl Services {
         }
         if self.unwritten.add(name, known.iter().map(|it| it.sequence)) {
             let services = self.clone();
-            tokio::spawn(async move { services.write_stops().await }.in_current_span());
+            self.drain.spawn(async move { services.write_stops().await }.in_current_span());
         }
         for service in known {
             let services = self.clone();

@@ -8,19 +8,26 @@ use tracing::Instrument;
 
 use super::Services;
 use crate::cluster::Deadline;
-use crate::domain::AppliedObject;
+use crate::domain::{AppliedObject, ServiceRecord, ServiceState};
 
 const WATCH_TIME: Duration = Duration::from_secs(10);
 
 impl Services {
-    /// Begins the watches of all services that are known to run. What is started later elsewhere is watched from its first
-    /// poll on.
+    /// Begins the watches of all services that are known to run.
     pub fn watch_what_runs(self: &Arc<Self>) {
         let mut watched = HashSet::new();
         for service in self.known.running() {
             if watched.insert(service.watched.clone()) {
                 self.watch_soon(service.objects.to_vec());
             }
+        }
+    }
+
+    /// The same of what other processes start, before anybody polls it here.
+    pub(super) fn watch_what_starts(self: &Arc<Self>, records: &[ServiceRecord]) {
+        let is_alive = |it: &&ServiceRecord| matches!(it.state, ServiceState::Starting | ServiceState::Running);
+        for record in records.iter().filter(is_alive).filter(|it| !self.cluster.is_synced(&it.objects)) {
+            self.watch_soon(record.objects.clone());
         }
     }
 

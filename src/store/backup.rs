@@ -13,7 +13,7 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use jiff::Timestamp;
 
 use super::url::Kind;
-use super::{DatabaseUrl, StoreError, sqlite};
+use super::{DatabaseUrl, ProcessLock, StoreError, sqlite};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -51,6 +51,11 @@ pub async fn back_up(url: &DatabaseUrl, to: &Path) -> Result<(), BackupError> {
 /// Puts a backup in the place of the database.
 pub async fn restore(url: &DatabaseUrl, from: &Path) -> Result<Restored, BackupError> {
     let (database, from) = (file_of(url)?, from.to_owned());
+    // Also against a process that has not opened its database yet.
+    let _lock = ProcessLock::take(url).map_err(|error| match error {
+        StoreError::Served { database, .. } => BackupError::InUse(database),
+        other => BackupError::Store(other),
+    })?;
     blocking(move || restore_file(&database, &from)).await
 }
 

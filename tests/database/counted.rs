@@ -72,8 +72,8 @@ async fn add_service(app: &TestApp, installation: &str, name: &str) {
         "spec": {"containers": [{"name": "main", "image": "x/run:1"}]},
     });
     object["metadata"]["labels"][mark::ROLE_LABEL] = json!(mark::MAIN_ROLE);
-    let Inserted::New(record) = app.app().store.insert_service(&new).await.unwrap() else { panic!("{name} is new") };
     app.cluster.create("Pod", object).await;
+    let Inserted::New(record) = app.app().store.insert_service(&new).await.unwrap() else { panic!("{name} is new") };
     assert!(app.app().store.mark_running(record.sequence).await.unwrap());
 }
 

@@ -38,3 +38,26 @@ async fn while_the_file_is_locked_polls_are_right_and_stops_are_carried_out() {
     assert!(running(&app.get(JUPYTERHUB, "new").await));
     app.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_while_a_start_is_being_written_down_is_not_lost() {
+    let app = TestApp::start().await;
+    let mut lock = SqliteConnection::establish(app.path("k8smgr.sqlite3").to_str().unwrap()).unwrap();
+    lock.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let stopped = async {
+        // Whatever is to be written waits behind the start, which waits for the file.
+        eventually("the start waits for the file", async || {
+            app.app().store.pool_status().iter().any(|it| it.name == "writer" && it.waiting > 0).then_some(())
+        })
+        .await;
+        let stopped = app.delete(JUPYTERHUB, "lab").await;
+        lock.batch_execute("ROLLBACK").unwrap();
+        stopped
+    };
+    let (started, stopped) = futures::future::join(app.start_service(JUPYTERHUB, "lab", "s1", RUN), stopped).await;
+    stopped.assert(204, "");
+    assert_eq!(started.status, 500, "{}", started.body);
+    app.cluster.nothing_of("lab").await;
+    app.list(JUPYTERHUB).await.assert(200, "[]");
+    app.end().await;
+}

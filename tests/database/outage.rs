@@ -1,5 +1,10 @@
 //! PostgreSQL is away for a while, or cuts its connections.
 
+use std::time::Duration;
+
+use k8smgr::domain::{Credential, ServerName, ServiceState};
+use local_cluster::{Fault, FaultRule};
+
 use crate::support::app::{JUPYTERHUB, TOKEN, TestApp};
 use crate::support::postgres_server::PostgresServer;
 use crate::support::wait::eventually;
@@ -125,5 +130,47 @@ async fn cut_connections_fail_neither_polls_nor_starts() {
     }
     eventually("only lab is left", async || (app.list(JUPYTERHUB).await.json().items().len() == 1).then_some(())).await;
     app.get(JUPYTERHUB, "lab").await.assert(200, &told);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_its_hub_was_told_of_outlives_an_outage_of_the_database() {
+    let mut server = PostgresServer::start().await;
+    let app = app_on(&server).await;
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    let busy = Fault::Refuse { code: 503, reason: "ServiceUnavailable".to_owned() };
+    faults.add(FaultRule::new(busy).verb("create").resource("deployments"));
+    let answer = app.start_service(JUPYTERHUB, "lab", "s1", RUN).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    server.kill();
+    eventually("the outage is noticed", async || app.app().store.is_away().then_some(())).await;
+    faults.clear();
+    let pod = app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
+
+    comes_back(&app, &mut server).await;
+    let lab = (Credential::parse("jupyterhub").unwrap(), ServerName::parse("lab").unwrap());
+    eventually("the start is finished", async || {
+        let record = app.app().store.newest_service(&lab.0, &lab.1).await.unwrap().expect("its record");
+        (record.state == ServiceState::Running).then_some(())
+    })
+    .await;
+    assert!(running(&app.get(JUPYTERHUB, "lab").await));
+    assert_eq!(app.cluster.pods("depl-lab-s1-").await, [pod]);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_process_waits_for_a_stop_that_cannot_be_written_down() {
+    let mut server = PostgresServer::start().await;
+    let mut app = app_on(&server).await;
+    started(&app, "lab").await;
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    faults.add(FaultRule::new(Fault::Delay(Duration::from_secs(3))).verb("delete").resource("deployments"));
+    server.kill();
+    app.delete(JUPYTERHUB, "lab").await.assert(204, "");
+    app.stop_process().await;
+    assert_eq!(app.cluster.get("Deployment", "depl-lab-s1").await, None);
+    assert_eq!(app.cluster.get("Secret", "secret-lab-s1-k8smgr").await, None);
+    server.restart().await;
     app.end().await;
 }

@@ -138,3 +138,20 @@ async fn a_start_does_not_wait_for_ever_for_a_stop_that_cannot_be_done() {
     assert_eq!(app.start_service(JUPYTERHUB, "lab", "s3", RUN).await.status, 201);
     app.end().await;
 }
+
+#[tokio::test]
+async fn the_stop_of_a_failed_start_waits_for_what_may_still_come_of_it() {
+    let app = TestApp::start().await;
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    faults.add(FaultRule::new(Fault::DropBeforeEffect).verb("create").resource("secrets"));
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 500);
+    // As every hub does after a failure. The API server may still carry out what it was asked for.
+    app.delete(JUPYTERHUB, "lab").await.assert(204, "");
+    let listed = app.list(JUPYTERHUB).await.body;
+    assert!(listed.contains(r#""stop_pending":true"#), "{listed}");
+    faults.clear();
+    app.clock.advance(Duration::from_secs(61));
+    eventually("it is forgotten", async || (app.list(JUPYTERHUB).await.body == "[]").then_some(())).await;
+    app.cluster.nothing_of("").await;
+    app.end().await;
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::{join, join_all};
+use k8smgr::domain::{Credential, ServiceState};
 use local_cluster::{Fault, FaultRule};
 use serde_json::json;
 
@@ -118,5 +119,60 @@ async fn two_first_starts_of_one_user_make_one_whole_home() {
     let home = |user: &str| listing(&app.path(format!("userhomes/jupyterhub_suffix/{user}")));
     assert!(home("7").as_array().is_some_and(|it| it.len() > 100), "{}", home("7"));
     assert_eq!(home("7"), home("8"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn what_an_update_made_is_not_forgotten_when_its_service_ends_meanwhile() {
+    let app = TestApp::builder().grace_seconds(0).start().await;
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 201);
+    let pod = app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    let slow = Fault::Delay(Duration::from_millis(1500));
+    faults.add(FaultRule::new(slow).verb("get").resource("pods/log").times(1));
+    let state = json!({"terminated": {"exitCode": 1, "reason": "Error"}});
+    let main =
+        json!({"name": "main", "image": "x/run:1", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+    let over = json!({ "containerStatuses": [main] });
+    let met = faults.met();
+    app.cluster.set_pod_status(&pod, over).await;
+    let ending = eventually("the end is being explained", async || {
+        app.get(JUPYTERHUB, "lab").await;
+        (faults.met() > met).then_some(())
+    });
+    let updating = async {
+        eventually("the end is being explained", async || (faults.met() > met).then_some(())).await;
+        app.put(JUPYTERHUB, "lab").await
+    };
+    let ((), updated) = join(ending, updating).await;
+    assert_eq!(updated.status, 200, "{}", updated.body);
+    let credential = Credential::parse("jupyterhub").unwrap();
+    let record = eventually("the workload is gone", async || {
+        let record = app.app().store.services_of(&credential).await.unwrap().remove(0);
+        (record.state == ServiceState::Ended && record.objects.iter().all(|it| !it.is_workload)).then_some(record)
+    })
+    .await;
+    assert!(record.objects.iter().any(|it| it.name == "svc-update-lab-s1"), "{:?}", record.objects);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn an_older_start_that_cannot_be_removed_holds_up_no_other() {
+    let app = TestApp::start().await;
+    let Some(faults) = app.cluster.faults() else { return app.end().await };
+    let names = ["stuck1", "stuck2", "stuck3", "stuck4", "stuck5", "free"];
+    for (name, start_id) in names.into_iter().flat_map(|name| [(name, "s1"), (name, "s2")]) {
+        assert_eq!(app.start_service(JUPYTERHUB, name, start_id, RUN).await.status, 201);
+    }
+    let busy = Fault::Refuse { code: 503, reason: "ServiceUnavailable".to_owned() };
+    faults.add(FaultRule::new(busy).verb("delete").name_contains("stuck"));
+    // Nobody polls the newer ones.
+    app.clock.advance(Duration::from_secs(31));
+    app.cluster.nothing_of("free-s1").await;
+    faults.clear();
+    for name in names {
+        app.cluster.nothing_of(&format!("{name}-s1")).await;
+        assert!(app.get(JUPYTERHUB, name).await.body.ends_with(r#","running":true}"#));
+    }
     app.end().await;
 }

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use k8smgr::store::ProcessLock;
+
 use crate::commands::{k8smgr, stop};
 use crate::support::app::{JUPYTERHUB, TestApp};
 
@@ -71,5 +73,22 @@ async fn a_damaged_database_is_replaced_and_kept() {
     assert_eq!(std::fs::read_to_string(kept).unwrap(), damaged);
     app.start_process().await;
     app.list(JUPYTERHUB).await.assert(200, &listed);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn no_records_are_exchanged_under_a_process_that_is_starting_or_ending() {
+    let mut app = TestApp::start().await;
+    let backup = app.path("backup.sqlite3").display().to_string();
+    k8smgr(&app, &["backup", &backup]).await.succeeded();
+    stop(&mut app).await;
+    // It has not opened the database yet, or has closed it already.
+    let lock = ProcessLock::take(&app.database_url()).unwrap();
+    let (_, error) = k8smgr(&app, &["restore", &backup]).await.failed();
+    assert!(error.contains("stop every `k8smgr serve`"), "{error}");
+    let (_, error) = k8smgr(&app, &["rebuild"]).await.failed();
+    assert!(error.contains("serves the database") && error.contains("end it first"), "{error}");
+    drop(lock);
+    k8smgr(&app, &["restore", &backup]).await.succeeded();
     app.end().await;
 }
