@@ -158,7 +158,7 @@ impl Site {
                 }
                 let bytes = std::fs::read(&path).unwrap_or_default();
                 let holds = |canary: &&str| bytes.windows(canary.len()).any(|it| it == canary.as_bytes());
-                CANARIES.iter().any(|it| holds(&it)).then_some(path)
+                CANARIES.iter().any(holds).then_some(path)
             })
         }
         search(&self.path(""))
