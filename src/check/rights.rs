@@ -161,7 +161,7 @@ mod tests {
             verbs: [get]
           - apiGroups: [""]
             resources: [pods]
-            verbs: [get, list, watch]
+            verbs: [get, list, patch, watch]
           - apiGroups: [""]
             resources: [events]
             verbs: [list]

@@ -118,7 +118,8 @@ macro_rules! query {
                     .await
             }
             $crate::store::Backend::Postgres(pool) => {
-                let mut may_repeat = stringify!($mode) == "read";
+                // All connections of the pool may have been lost at once.
+                let mut repeats = if stringify!($mode) == "read" { $crate::store::postgres::CONNECTIONS } else { 0 };
                 loop {
                     let mut object = match pool.connection().await {
                         Ok(object) => object,
@@ -136,10 +137,10 @@ macro_rules! query {
                             if lost || matches!(error, $crate::store::StoreError::Slow(_)) {
                                 drop(deadpool::managed::Object::take(object));
                             }
-                            if !(lost && may_repeat) {
+                            if !lost || repeats == 0 {
                                 break Err(error);
                             }
-                            may_repeat = false;
+                            repeats -= 1;
                         }
                         Ok(value) => {
                             let change = $crate::store::changed_by(&value, $change);

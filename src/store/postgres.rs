@@ -23,7 +23,7 @@ use super::postgres_refusal::DialError;
 use super::url::{PostgresUrl, TlsMode};
 use super::{Deadline, PoolStatus, StoreError, in_time, migrations, postgres_refusal, postgres_tls};
 
-const CONNECTIONS: usize = 8;
+pub(super) const CONNECTIONS: usize = 8;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// A connection that was idle for longer is tried before it is lent: a half-open one is not known to be closed.
 const TRUSTED_WHEN_IDLE: Duration = Duration::from_secs(5);
