@@ -54,10 +54,10 @@ impl Two {
 async fn a_start_that_is_being_planned_elsewhere_is_stopped() {
     let two = Two::start().await;
     let faults = two.app.cluster.faults().expect("the embedded cluster");
-    // Planning asks which kinds there are, and waits for the answer.
+    // Planning asks which kinds there are (this one has an Ingress), and waits for the answer.
     faults.down(true);
     let (one, other) = (two.app.address(), two.other.address());
-    let starting = tokio::spawn(async move { start(one, JUPYTERHUB, "lab", "s1").await });
+    let starting = tokio::spawn(async move { start_of(one, JUPYTERHUB, "lab", "s1", "JupyterLab/Kinds").await });
     two.arrivals(1).await;
     stop(other, JUPYTERHUB, "lab").await.assert(204, "");
     faults.down(false);

@@ -33,7 +33,11 @@ async fn send(address: SocketAddr, user: &str, request: Request) -> Answer {
 }
 
 async fn start(address: SocketAddr, user: &str, name: &str, start_id: &str) -> Answer {
-    let request = Request::new("POST", "/api/services/").header("uuidcode", name).json(&start_body(RUN, start_id));
+    start_of(address, user, name, start_id, RUN).await
+}
+
+async fn start_of(address: SocketAddr, user: &str, name: &str, start_id: &str, service: &str) -> Answer {
+    let request = Request::new("POST", "/api/services/").header("uuidcode", name).json(&start_body(service, start_id));
     send(address, user, request).await
 }
 
