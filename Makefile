@@ -7,7 +7,7 @@ demo: ## a JupyterHub that starts JupyterLab through k8smgr, on this machine; Ct
 test: ## all that CI runs
 	@scripts/test
 
-soak: ## a thousand kills and thousands of starts and stops, about half an hour; SOAK_* say how many
+soak: ## a thousand kills and thousands of starts and stops, ten to twenty minutes; SOAK_* say how many
 	@scripts/soak
 
 lint: ## formatting, clippy, unused dependencies
