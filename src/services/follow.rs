@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Services;
+use crate::domain::ServiceRecord;
 use crate::store::{Batch, Changes, StoreError};
 
 /// Rows that are read at a time: a large installation is not held in memory twice.
@@ -43,7 +44,8 @@ impl Services {
         }
         let reading = self.known.begin_reading();
         let mut found = HashSet::new();
-        let mut put = |records: Vec<_>| {
+        let mut put = |records: Vec<ServiceRecord>| {
+            records.iter().for_each(|it| self.note_namespaces(&it.objects));
             self.known.put_read(&reading, &records, |it| self.mark(it));
             found.extend(records.iter().map(|it| it.sequence));
         };

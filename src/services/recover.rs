@@ -32,8 +32,6 @@ const SETTLING_TIME: Duration = Duration::from_secs(60);
 /// The same where the process that asked is no more: its connections were closed before we began.
 const SETTLING_TIME_OF_THE_DEAD: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
-/// Records that are read at a time.
-const PAGE: i64 = 500;
 /// A stop that fails is tried again after this, twice as long each time, for as long as it takes.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(5);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
@@ -150,17 +148,7 @@ impl Services {
         let config = self.config.current();
         // Not waited for: a file system that hangs must not hold up the rest.
         tokio::task::spawn_blocking(move || crate::user_homes::remove_abandoned(&config.userhomes));
-        let mut newest = HashMap::new();
-        let mut last = i64::MIN;
-        while let (records, Some(end)) = self.store.services_after(last, PAGE).await? {
-            for record in records {
-                if newest.insert(name_of(&record), record.sequence).is_some() {
-                    self.note_superseded(name_of(&record));
-                }
-                self.note_namespaces(&record.objects);
-            }
-            last = end;
-        }
+        self.note_superseded_before().await?;
         Ok(())
     }
 

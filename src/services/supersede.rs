@@ -44,9 +44,12 @@ impl Services {
 
     /// Starts that other processes made, and polls that they answered, are not known here.
     pub(super) async fn note_superseded_elsewhere(&self) -> Result<(), StoreError> {
-        if self.store.is_shared() {
-            self.store.names_with_several_starts().await?.into_iter().for_each(|name| self.note_superseded(name));
-        }
+        if self.store.is_shared() { self.note_superseded_before().await } else { Ok(()) }
+    }
+
+    /// What other processes left, those before us among them.
+    pub(super) async fn note_superseded_before(&self) -> Result<(), StoreError> {
+        self.store.names_with_several_starts().await?.into_iter().for_each(|name| self.note_superseded(name));
         Ok(())
     }
 

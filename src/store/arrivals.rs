@@ -6,7 +6,7 @@
 
 use diesel::sql_types::{BigInt, Nullable, Text};
 
-use super::postgres::PostgresPool;
+use super::postgres::{PostgresPool, keep_if_sound};
 use super::services::{NewRow, Row, first};
 use super::{Backend, Inserted, Store, StoreError, in_time};
 use crate::domain::record::NewService;
@@ -36,8 +36,9 @@ impl Store {
         ));
         let query = query.bind::<Text, _>(name.0.to_string()).bind::<Text, _>(name.1.to_string());
         let mut connection = pool.connection().await?;
-        let made: Id = in_time(diesel_async::RunQueryDsl::get_result(query, &mut connection)).await?;
-        Ok(Arrived(Some(made.id)))
+        let made = in_time(diesel_async::RunQueryDsl::get_result::<Id>(query, &mut connection)).await;
+        keep_if_sound(connection, &made);
+        Ok(Arrived(Some(made?.id)))
     }
 
     /// Tells the starts of a name that a stop came. False: none is on its way.
@@ -48,15 +49,18 @@ impl Store {
                 .bind::<Text, _>(name.0.to_string())
                 .bind::<Text, _>(name.1.to_string());
         let mut connection = pool.connection().await?;
-        Ok(in_time(diesel_async::RunQueryDsl::execute(query, &mut connection)).await? > 0)
+        let stopped = in_time(diesel_async::RunQueryDsl::execute(query, &mut connection)).await;
+        keep_if_sound(connection, &stopped);
+        Ok(stopped? > 0)
     }
 
     pub async fn forget_arrival(&self, arrived: Arrived) -> Result<(), StoreError> {
         let (Backend::Postgres(pool), Some(id)) = (&self.backend, arrived.0) else { return Ok(()) };
         let query = diesel::sql_query("DELETE FROM arrivals WHERE id = $1").bind::<BigInt, _>(id);
         let mut connection = pool.connection().await?;
-        in_time(diesel_async::RunQueryDsl::execute(query, &mut connection)).await?;
-        Ok(())
+        let forgotten = in_time(diesel_async::RunQueryDsl::execute(query, &mut connection)).await;
+        keep_if_sound(connection, &forgotten);
+        forgotten.map(|_| ())
     }
 
     /// Like `insert_service`, unless a stop came since the arrival: then `None`.
@@ -111,14 +115,16 @@ async fn insert(pool: &PostgresPool, new: &NewService, arrival: i64) -> Result<O
         .bind::<Text, _>(row.objects)
         .bind::<Nullable<Text>, _>(row.update_manifest);
     let mut connection = pool.connection().await?;
-    let rows: Vec<Row> = in_time(diesel_async::RunQueryDsl::load(query, &mut connection)).await?;
-    first(rows)
+    let rows = in_time(diesel_async::RunQueryDsl::load::<Row>(query, &mut connection)).await;
+    keep_if_sound(connection, &rows);
+    first(rows?)
 }
 
 async fn is_expected(pool: &PostgresPool, arrival: i64) -> Result<bool, StoreError> {
     let query =
         diesel::sql_query("SELECT id FROM arrivals WHERE id = $1 AND NOT is_stopped").bind::<BigInt, _>(arrival);
     let mut connection = pool.connection().await?;
-    let found: Vec<Id> = in_time(diesel_async::RunQueryDsl::load(query, &mut connection)).await?;
-    Ok(found.iter().any(|it| it.id == arrival))
+    let found = in_time(diesel_async::RunQueryDsl::load::<Id>(query, &mut connection)).await;
+    keep_if_sound(connection, &found);
+    Ok(found?.iter().any(|it| it.id == arrival))
 }

@@ -1,12 +1,12 @@
 //! Services and users that were there before their record: taken over from the reference, or found in the cluster.
 
 use diesel::dsl::not;
-use diesel::{ExpressionMethods, Insertable, QueryDsl, SelectableHelper};
+use diesel::{ExpressionMethods, QueryDsl, SelectableHelper};
 
-use super::schema::services::{self, dsl};
+use super::schema::services::dsl;
 use super::schema::users;
-use super::services::{Inserted, Row, all, first, to_json};
-use super::users::User;
+use super::services::{Inserted, NewRow, Row, all};
+use super::users::{Row as UserRow, User};
 use super::{Store, StoreError, query};
 use crate::domain::group::Group;
 use crate::domain::record::{NewService, ServiceRecord, ServiceState};
@@ -20,55 +20,12 @@ pub struct FoundService {
     pub is_adopted: bool,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = services)]
-struct NewRow {
-    credential: String,
-    server_name: String,
-    start_id: String,
-    object_id: String,
-    service: String,
-    user_options: String,
-    jhub_user_id: i64,
-    start_date: i64,
-    namespace: String,
-    state: &'static str,
-    objects: String,
-    update_manifest: Option<String>,
-    is_adopted: bool,
-}
-
-#[derive(Insertable)]
-#[diesel(table_name = users)]
-struct NewUserRow {
-    name: String,
-    password_hash: Option<String>,
-    is_superuser: bool,
-    is_active: bool,
-    access_to_webservice: bool,
-    access_to_logging: bool,
-}
-
 impl Store {
     /// Writes a service down that is there. What is recorded already is left as it is.
     pub async fn insert_found_service(&self, found: &FoundService) -> Result<Inserted, StoreError> {
-        loop {
-            let row = NewRow::try_from(found)?;
-            let inserted = first(query!(self.write, |connection| diesel::insert_into(dsl::services)
-                .values(&row)
-                .on_conflict_do_nothing()
-                .returning(Row::as_returning())
-                .load(connection))?)?;
-            if let Some(record) = inserted {
-                return Ok(Inserted::New(record));
-            }
-            if let Some(same) = self.same_start(&found.new).await? {
-                return Ok(Inserted::SameStart(same));
-            }
-            if self.object_id_is_taken(&found.new.object_id).await? {
-                return Ok(Inserted::IdTaken);
-            }
-        }
+        let state = if found.is_stopping { ServiceState::Stopping } else { ServiceState::Running };
+        let row = NewRow { state: state.as_str(), is_adopted: found.is_adopted, ..NewRow::try_from(&found.new)? };
+        self.insert_row(row, &found.new).await
     }
 
     /// The services that run and whose pod templates do not carry our labels.
@@ -93,19 +50,15 @@ impl Store {
 
     /// Adds a user as it is, with any kind of password hash. False: the name is taken, and nothing was changed.
     pub async fn insert_user(&self, user: &User) -> Result<bool, StoreError> {
-        let row = NewUserRow {
+        self.insert_user_row(UserRow {
             name: user.name.to_string(),
             password_hash: user.password_hash.clone(),
             is_superuser: user.is_superuser,
             is_active: user.is_active,
             access_to_webservice: user.groups.contains(&Group::Webservice),
             access_to_logging: user.groups.contains(&Group::Logging),
-        };
-        let inserted = query!(self.write, |connection| diesel::insert_into(users::table)
-            .values(&row)
-            .on_conflict_do_nothing()
-            .execute(connection))?;
-        Ok(inserted == 1)
+        })
+        .await
     }
 
     /// Puts another hash of the same password in place of `old`. False: the password is another since.
@@ -131,29 +84,5 @@ impl Store {
             .count()
             .get_result::<i64>(connection))?;
         Ok(newer > 0)
-    }
-}
-
-impl TryFrom<&FoundService> for NewRow {
-    type Error = StoreError;
-
-    fn try_from(found: &FoundService) -> Result<Self, StoreError> {
-        let new = &found.new;
-        let state = if found.is_stopping { ServiceState::Stopping } else { ServiceState::Running };
-        Ok(NewRow {
-            credential: new.credential.to_string(),
-            server_name: new.server_name.to_string(),
-            start_id: new.start_id.to_string(),
-            object_id: new.object_id.to_string(),
-            service: new.service.to_string(),
-            user_options: new.user_options.to_text(),
-            jhub_user_id: new.jhub_user_id,
-            start_date: new.start_date.as_microsecond(),
-            namespace: new.namespace.clone(),
-            state: state.as_str(),
-            objects: to_json("objects", &new.objects)?,
-            update_manifest: new.update_manifest.clone(),
-            is_adopted: found.is_adopted,
-        })
     }
 }

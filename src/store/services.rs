@@ -20,7 +20,7 @@ pub enum Inserted {
     IdTaken,
 }
 
-#[derive(Insertable)]
+#[derive(Clone, Insertable)]
 #[diesel(table_name = services)]
 pub(super) struct NewRow {
     pub(super) credential: String,
@@ -35,6 +35,7 @@ pub(super) struct NewRow {
     pub(super) state: &'static str,
     pub(super) objects: String,
     pub(super) update_manifest: Option<String>,
+    pub(super) is_adopted: bool,
 }
 
 #[derive(Queryable, QueryableByName, Selectable)]
@@ -60,9 +61,13 @@ pub(super) struct Row {
 impl Store {
     /// Writes a start down as `Starting`. Unique constraints decide between callers in any number of processes.
     pub async fn insert_service(&self, new: &NewService) -> Result<Inserted, StoreError> {
+        self.insert_row(NewRow::try_from(new)?, new).await
+    }
+
+    pub(super) async fn insert_row(&self, wanted: NewRow, new: &NewService) -> Result<Inserted, StoreError> {
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
-            let row = NewRow::try_from(new)?;
+            let row = wanted.clone();
             let inserted = first(query!(
                 self.write,
                 |rows| rows.last().map(|it: &Row| Change::Service(it.sequence)),
@@ -287,6 +292,7 @@ impl TryFrom<&NewService> for NewRow {
             state: ServiceState::Starting.as_str(),
             objects: to_json("objects", &new.objects)?,
             update_manifest: new.update_manifest.clone(),
+            is_adopted: false,
         })
     }
 }

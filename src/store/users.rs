@@ -68,13 +68,13 @@ struct Changes {
 
 #[derive(Insertable, Queryable, Selectable)]
 #[diesel(table_name = users)]
-struct Row {
-    name: String,
-    password_hash: Option<String>,
-    is_superuser: bool,
-    is_active: bool,
-    access_to_webservice: bool,
-    access_to_logging: bool,
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) password_hash: Option<String>,
+    pub(super) is_superuser: bool,
+    pub(super) is_active: bool,
+    pub(super) access_to_webservice: bool,
+    pub(super) access_to_logging: bool,
 }
 
 impl Store {
@@ -88,6 +88,11 @@ impl Store {
             access_to_webservice: new.groups.contains(&Group::Webservice),
             access_to_logging: new.groups.contains(&Group::Logging),
         };
+        self.insert_user_row(row).await
+    }
+
+    /// False: the name is taken, and nothing was changed.
+    pub(super) async fn insert_user_row(&self, row: Row) -> Result<bool, StoreError> {
         let inserted = query!(self.write, |_| Some(Change::Users), |connection| diesel::insert_into(dsl::users)
             .values(&row)
             .on_conflict_do_nothing()
