@@ -10,11 +10,11 @@ use k8smgr::description::{DescriptionRequest, Prepared, prepare};
 use k8smgr::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 use tempfile::TempDir;
 
-fn repository() -> PathBuf {
+pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(name: &str) -> String {
+pub fn read(name: &str) -> String {
     std::fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -194,7 +194,7 @@ fn collect(folder: &Path, source: &mut String) {
 }
 
 /// Reads a manifest as its type does, and tells what of it the type does not know.
-fn unknown<T: serde::de::DeserializeOwned + serde::Serialize>(manifest: &serde_json::Value) -> Option<String> {
+pub fn unknown<T: serde::de::DeserializeOwned + serde::Serialize>(manifest: &serde_json::Value) -> Option<String> {
     let typed: T = serde_json::from_value(manifest.clone()).unwrap();
     not_in(manifest, &serde_json::to_value(typed).unwrap(), "")
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::folders;
 use crate::support::records::contract_folder;
-use crate::tool::{Run, k8smgr, run};
+use crate::tool::{Run, copy, k8smgr, run};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -23,7 +23,32 @@ fn the_demo_has_no_findings() {
     let text = filled.into_iter().fold(text, |text, (name, value)| text.replace(name, value));
     fs::write(folder.path().join("config.json"), text).unwrap();
     let found = run(folder.path(), &["check"]);
-    assert_eq!(found.stdout, "1 description, 1 credential, 1 stage: no findings\n");
+    assert_eq!(found.stdout, "5 descriptions, 2 credentials, 1 stage: no findings\n");
+}
+
+/// As the Helm chart configures them; whatever a user may choose.
+#[test]
+fn the_examples_for_a_cluster_have_no_findings() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("service_descriptions/hub"), &folder.path().join("descriptions/hub"));
+    copy(&root().join("userhome_skel/hub"), &folder.path().join("skeleton/hub"));
+    let config = json!({
+        "services": {
+            "base": "services",
+            "descriptions": "descriptions",
+            "replace": {"credential": {"hub": {"userhomes_claim": "k8smgr-homes", "hub_release": "hub-of-labs"}}},
+        },
+        "userhomes": {"base": "homes", "skel": "skeleton"},
+        "startup": {"create_user": {"hub": ["access_to_webservice"]}},
+    });
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let sizes = ["{}", r#"{"size": "small"}"#, r#"{"size": "medium", "username": "a: 'b'"}"#, r#"{"size": "large"}"#];
+    for options in sizes {
+        let found = run(folder.path(), &["check", "--user-options", options]);
+        assert_eq!(found.stdout, "4 descriptions, 1 credential, 1 stage: no findings\n", "{options}");
+    }
+    let found = run(folder.path(), &["check", "--user-options", r#"{"size": "huge"}"#]);
+    assert!(found.stdout.contains("size must be small, medium or large"), "{}", found.stdout);
 }
 
 /// The records' descriptions hold mistakes on purpose. Keywords that nobody knows are in nearly all of them.
