@@ -99,7 +99,8 @@ def test_a_server_chosen_in_the_form_runs_with_its_size_and_keeps_its_home(insta
 def test_what_is_no_notebook_is_behind_the_hubs_login_at_its_own_page(installation, hub_of_examples, service, lands_on):
     assert hub_of_examples.start_server(USER, "", service=service)[-1].get("ready")
     server = f"{hub_of_examples.url}/user/{USER}/"
-    assert "/hub/" in requests.get(server, timeout=30, allow_redirects=False).headers["Location"], "the login"
+    without_login = requests.get(f"{server}api/status", timeout=30, allow_redirects=False)
+    assert without_login.status_code == 403, without_login.text
     landed = requests.get(server, headers=hub_of_examples.authorization(), timeout=30, allow_redirects=False)
     assert landed.headers["Location"].split("?")[0] == f"/user/{USER}{lands_on}"
     hub_of_examples.stop_server(USER, "")
