@@ -22,6 +22,7 @@ from urllib.parse import quote
 import backendspawner
 from object_id import object_id
 from tornado.httpclient import HTTPRequest
+from tornado.web import HTTPError
 
 # `c` is given. get_config() is another function in hub.extraConfig, so it is not called here.
 
@@ -82,8 +83,17 @@ def checked(options):
     return chosen
 
 
+def refuse_the_rest(_spawner, options):
+    """Over the hub's API users send what they like, past the form."""
+    try:
+        checked(options)
+    except ValueError as reason:
+        raise HTTPError(400, str(reason)) from None
+
+
 c.Spawner.options_form = options_form  # noqa: F821
 c.Spawner.options_from_form = options_from_form  # noqa: F821
+c.Spawner.apply_user_options = refuse_the_rest  # noqa: F821  from JupyterHub 5.3 on
 
 # --- K8s Manager ------------------------------------------------------------------------------------------------------
 
@@ -117,7 +127,7 @@ def headers(spawner):
 
 
 async def start_request(spawner):
-    # Checked again: over the hub's API users send what they like, past the form.
+    # Checked again, for older hubs, and for choices of a server's earlier start that are no longer offered.
     options = checked(spawner.user_options)
     return {
         "env": {**spawner.get_env(), "JUPYTERHUB_USER_ID": spawner.user.orm_user.id},

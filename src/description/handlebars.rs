@@ -329,10 +329,12 @@ mod tests {
 
     #[test]
     fn a_template_refuses_what_it_does_not_know_with_its_own_words() {
-        let sized = "{{#if (eq user_options.profile \"small\")}}a: 1\n{{else}}\n{{refuse \"profile is small\"}}\n{{/if}}\n";
+        let sized =
+            "{{#if (eq user_options.profile \"small\")}}a: 1\n{{else}}\n{{refuse \"profile is small\"}}\n{{/if}}\n";
         assert_eq!(refused(sized), "service.yaml.hbs, line 3 column 1: profile is small");
         assert_eq!(rendered("{{#unless id}}\n{{refuse \"no\"}}\n{{/unless}}a: 1"), "a: 1");
-        for echo in ["{{refuse user_options.profile}}", "{{refuse (lookup user_options \"profile\")}}", "{{refuse 5}}"] {
+        for echo in ["{{refuse user_options.profile}}", "{{refuse (lookup user_options \"profile\")}}", "{{refuse 5}}"]
+        {
             assert!(refused(echo).contains("one text in quotes"), "{echo}");
         }
         assert!(refused("{{text (refuse user_options.profile)}}").contains("no helper"));

@@ -11,11 +11,10 @@ use super::documentation::{repository, unknown};
 const EXAMPLES: [&str; 4] = ["JupyterLab/Default", "JupyterLab/OwnClaim", "CodeServer/Default", "Desktop/Default"];
 
 fn prepared(service: &str, user_options: &Value) -> Result<Prepared, DescriptionError> {
-    let mut config = Config::default();
+    let keywords = json!({"userhomes_claim": "userhomes", "hub_release": "labs"});
+    let text = json!({"services": {"replace": {"credential": {"hub": keywords}}}}).to_string();
+    let mut config = Config::from_json(&text, "config.json").unwrap().config;
     config.services.descriptions = repository().join("service_descriptions");
-    let keywords = [("userhomes_claim", "userhomes"), ("hub_release", "labs")];
-    let keywords = keywords.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    config.services.replace.credential.insert("hub".to_owned(), keywords);
     // An id that YAML could read as a number.
     let (name, start_id) = (ServerName::parse("1e5").unwrap(), StartId::parse("7").unwrap());
     prepare(&DescriptionRequest {
@@ -92,7 +91,11 @@ fn pod_security_restricted_lets_every_example_in() {
         assert_eq!((&of_pod["runAsNonRoot"], &of_pod["runAsUser"]), (&json!(true), &json!(1000)), "{service}");
         assert_eq!(of_pod["seccompProfile"]["type"], "RuntimeDefault", "{service}");
         for own in containers.iter().map(|it| &it["securityContext"]) {
-            assert_eq!(own, &json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}), "{service}");
+            assert_eq!(
+                own,
+                &json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}),
+                "{service}"
+            );
         }
         for volume in spec["volumes"].as_array().unwrap() {
             let kinds: Vec<_> = volume.as_object().unwrap().keys().filter(|it| *it != "name").collect();
@@ -101,7 +104,10 @@ fn pod_security_restricted_lets_every_example_in() {
         for key in ["hostNetwork", "hostPID", "hostIPC", "initContainers"] {
             assert!(spec[key].is_null(), "{service} {key}");
         }
-        assert_eq!((&spec["automountServiceAccountToken"], &spec["enableServiceLinks"]), (&json!(false), &json!(false)));
+        assert_eq!(
+            (&spec["automountServiceAccountToken"], &spec["enableServiceLinks"]),
+            (&json!(false), &json!(false))
+        );
     }
 }
 
@@ -151,7 +157,9 @@ fn a_choice_that_is_not_offered_is_refused_and_never_written() {
 #[test]
 fn a_name_that_users_made_up_stays_one_text() {
     let plain = pod("JupyterLab/Default", &json!({"username": "ada"}));
-    for name in ["a\n  labels: {x: y}", "\"\n---\nkind: Pod", "{{secret_name}}", "<id>", "*alias", "null", "1e5", "ü'\"#"] {
+    for name in
+        ["a\n  labels: {x: y}", "\"\n---\nkind: Pod", "{{secret_name}}", "<id>", "*alias", "null", "1e5", "ü'\"#"]
+    {
         let mut made = pod("JupyterLab/Default", &json!({"username": name}));
         let key = "hub.jupyter.org/username";
         assert_eq!(made["metadata"]["annotations"][key].take(), name);

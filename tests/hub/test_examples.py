@@ -9,6 +9,7 @@ import requests
 
 from installation import REPOSITORY
 from kernel import execute
+from processes import wait_until
 
 USER = "alice"
 SERVICES = ("JupyterLab/Default", "CodeServer/Default", "Desktop/Default")
@@ -87,7 +88,7 @@ def test_a_server_chosen_in_the_form_runs_with_its_size_and_keeps_its_home(insta
     [pod] = pods(installation)
     assert pod["metadata"]["annotations"]["hub.jupyter.org/username"] == USER
     assert pod["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": "4Gi"}
-    assert pod["status"]["containerStatuses"][0]["ready"], "the probes have found the server beneath its prefix"
+    wait_until(lambda: pods(installation)[0]["status"]["containerStatuses"][0]["ready"], "the probes find the server beneath its prefix")
     look = "import os, pathlib; print(sorted(it.name for it in pathlib.Path.home().iterdir())); pathlib.Path.home().joinpath('note').touch()"
     assert "Welcome.ipynb" in execute(hub_of_examples, USER, "", look)
     hub_of_examples.stop_server(USER, "")
@@ -105,6 +106,13 @@ def test_what_is_no_notebook_is_behind_the_hubs_login_at_its_own_page(installati
     assert landed.headers["Location"].split("?")[0] == f"/user/{USER}{lands_on}"
     hub_of_examples.stop_server(USER, "")
     installation.assert_nothing_is_left()
+
+
+def test_the_hubs_api_refuses_what_the_form_does_not_offer(installation, hub_of_examples):
+    for options in ({"size": "huge"}, {"size": ["small"]}, {"service": "JupyterLab/Unknown"}):
+        answer = hub_of_examples.api("POST", f"/users/{USER}/server", json=options)
+        assert answer.status_code == 400 and "must be one of" in answer.text, answer.text
+    assert installation.services("hub") == []
 
 
 def test_k8s_manager_refuses_a_size_that_got_past_the_hub(installation):
