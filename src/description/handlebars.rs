@@ -97,6 +97,7 @@ pub fn render(file: &str, text: &str, context: &Value) -> Result<String, Templat
     registry.register_helper("yaml", Box::new(Yaml));
     registry.register_helper("text", Box::new(Text));
     registry.register_helper("default", Box::new(Default));
+    registry.register_helper(template_guard::REFUSE, Box::new(Refuse));
     registry.register_template(file, template);
     let mut rendered = Bounded(Vec::new());
     registry.render_to_write(file, context, &mut rendered).map_err(|error| TemplateError::Render {
@@ -229,6 +230,22 @@ impl HelperDef for Default {
     }
 }
 
+/// `{{refuse "size is small or large"}}`: the start fails with this text.
+struct Refuse;
+
+impl HelperDef for Refuse {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        _: &mut dyn Output,
+    ) -> Result<(), RenderError> {
+        Err(refuse(first(helper)?.as_str().unwrap_or_default()))
+    }
+}
+
 /// Takes no more than a bound.
 struct Bounded(Vec<u8>);
 
@@ -308,6 +325,19 @@ mod tests {
         assert!(refused("b: {{lookup user_options \"x\"}}").contains("is not known here"));
         assert!(refused("b: {{shout id}}").contains("there is no helper `shout`"));
         assert!(refused("b: {{#if}").starts_with("service.yaml.hbs: "));
+    }
+
+    #[test]
+    fn a_template_refuses_what_it_does_not_know_with_its_own_words() {
+        let sized =
+            "{{#if (eq user_options.profile \"small\")}}a: 1\n{{else}}\n{{refuse \"profile is small\"}}\n{{/if}}\n";
+        assert_eq!(refused(sized), "service.yaml.hbs, line 3 column 1: profile is small");
+        assert_eq!(rendered("{{#unless id}}\n{{refuse \"no\"}}\n{{/unless}}a: 1"), "a: 1");
+        for echo in ["{{refuse user_options.profile}}", "{{refuse (lookup user_options \"profile\")}}", "{{refuse 5}}"]
+        {
+            assert!(refused(echo).contains("one text in quotes"), "{echo}");
+        }
+        assert!(refused("{{text (refuse user_options.profile)}}").contains("no helper"));
     }
 
     #[test]

@@ -7,6 +7,9 @@ use handlebars::{Path, Template};
 /// Helpers that write their text themselves.
 const WRITERS: [&str; 2] = ["yaml", "text"];
 
+/// What `{{refuse "..."}}` is called once it was looked at; no template can write a name with a space.
+pub(super) const REFUSE: &str = "refuse with";
+
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be used: {instead}")]
 pub struct Refused {
@@ -40,6 +43,14 @@ fn guard_within(template: &mut Template, outside: Room, quotes: &mut Quotes) -> 
                 let name = shown(&expression.name);
                 if !expression.params.is_empty() && WRITERS.contains(&name.as_str()) {
                     quotes.pass_value();
+                    continue;
+                }
+                if name == "refuse" {
+                    // Hubs show the reason as HTML: what a user chose must not come back in it.
+                    if !matches!(expression.params.as_slice(), [Parameter::Literal(reason)] if reason.is_string()) {
+                        return refused("`{{refuse ...}}`", "it takes the reason, one text in quotes");
+                    }
+                    expression.name = Parameter::Name(REFUSE.to_owned());
                     continue;
                 }
                 if quotes.is_inside() {

@@ -10,11 +10,11 @@ use k8smgr::description::{DescriptionRequest, Prepared, prepare};
 use k8smgr::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 use tempfile::TempDir;
 
-fn repository() -> PathBuf {
+pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(name: &str) -> String {
+pub fn read(name: &str) -> String {
     std::fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -194,7 +194,7 @@ fn collect(folder: &Path, source: &mut String) {
 }
 
 /// Reads a manifest as its type does, and tells what of it the type does not know.
-fn unknown<T: serde::de::DeserializeOwned + serde::Serialize>(manifest: &serde_json::Value) -> Option<String> {
+pub fn unknown<T: serde::de::DeserializeOwned + serde::Serialize>(manifest: &serde_json::Value) -> Option<String> {
     let typed: T = serde_json::from_value(manifest.clone()).unwrap();
     not_in(manifest, &serde_json::to_value(typed).unwrap(), "")
 }
@@ -218,33 +218,94 @@ fn not_in(given: &serde_json::Value, known: &serde_json::Value, path: &str) -> O
     }
 }
 
-#[test]
-fn the_manifests_for_a_cluster_are_what_kubernetes_takes() {
-    use k8s_openapi::api::{apps, core, policy, rbac};
+/// The blocks of YAML of the page on clusters: Kubernetes' objects, and the values for a chart with the chart's name.
+fn yaml_of_the_cluster_page() -> (Vec<serde_json::Value>, BTreeMap<String, serde_json::Value>) {
     let page = read("docs/cluster.md");
-    let mut kinds = BTreeSet::new();
-    for block in page.split("```yaml\n").skip(1).map(|it| it.split("```").next().unwrap()) {
-        for document in block.split("---\n") {
-            let manifest: serde_json::Value = serde_saphyr::from_str(document).unwrap();
-            let kind = manifest["kind"].as_str().unwrap().to_owned();
-            let unknown = match kind.as_str() {
-                "ServiceAccount" => unknown::<core::v1::ServiceAccount>(&manifest),
-                "Role" => unknown::<rbac::v1::Role>(&manifest),
-                "RoleBinding" => unknown::<rbac::v1::RoleBinding>(&manifest),
-                "ConfigMap" => unknown::<core::v1::ConfigMap>(&manifest),
-                "Secret" => unknown::<core::v1::Secret>(&manifest),
-                "Deployment" => unknown::<apps::v1::Deployment>(&manifest),
-                "Service" => unknown::<core::v1::Service>(&manifest),
-                "PodDisruptionBudget" => unknown::<policy::v1::PodDisruptionBudget>(&manifest),
-                other => panic!("{other}"),
-            };
-            assert_eq!(unknown, None, "{kind}");
-            if kind == "ConfigMap" {
-                let text = manifest["data"]["config.json"].as_str().unwrap();
-                assert!(Config::from_json(text, "config.json").unwrap().warnings.is_empty());
+    let (mut manifests, mut values) = (Vec::new(), BTreeMap::new());
+    let parts: Vec<&str> = page.split("```yaml\n").collect();
+    for (before, after) in parts.iter().zip(&parts[1..]) {
+        let block = after.split("```").next().unwrap();
+        match before.trim_end().strip_suffix(" -->").and_then(|it| it.rsplit_once("<!-- values: ")) {
+            Some((_, chart)) => {
+                let earlier = values.insert(chart.to_owned(), serde_saphyr::from_str(block).unwrap());
+                assert!(earlier.is_none(), "{chart}");
             }
-            kinds.insert(kind);
+            None => manifests.extend(block.split("---\n").map(|it| serde_saphyr::from_str(it).unwrap())),
         }
     }
-    assert_eq!(kinds.len(), 8, "{kinds:?}");
+    (manifests, values)
+}
+
+#[test]
+fn the_manifests_for_a_cluster_are_what_kubernetes_takes() {
+    use k8s_openapi::api::{apps, core, networking, policy, rbac};
+    let mut kinds = BTreeSet::new();
+    for manifest in yaml_of_the_cluster_page().0 {
+        let kind = manifest["kind"].as_str().unwrap().to_owned();
+        let unknown = match kind.as_str() {
+            "ServiceAccount" => unknown::<core::v1::ServiceAccount>(&manifest),
+            "Role" => unknown::<rbac::v1::Role>(&manifest),
+            "RoleBinding" => unknown::<rbac::v1::RoleBinding>(&manifest),
+            "ConfigMap" => unknown::<core::v1::ConfigMap>(&manifest),
+            "Secret" => unknown::<core::v1::Secret>(&manifest),
+            "Deployment" => unknown::<apps::v1::Deployment>(&manifest),
+            "Service" => unknown::<core::v1::Service>(&manifest),
+            "PodDisruptionBudget" => unknown::<policy::v1::PodDisruptionBudget>(&manifest),
+            "NetworkPolicy" => unknown::<networking::v1::NetworkPolicy>(&manifest),
+            "PersistentVolume" => unknown::<core::v1::PersistentVolume>(&manifest),
+            "PersistentVolumeClaim" => unknown::<core::v1::PersistentVolumeClaim>(&manifest),
+            other => panic!("{other}"),
+        };
+        assert_eq!(unknown, None, "{kind}");
+        if kind == "ConfigMap" {
+            let text = manifest["data"]["config.json"].as_str().unwrap();
+            assert!(Config::from_json(text, "config.json").unwrap().warnings.is_empty());
+        }
+        kinds.insert(kind);
+    }
+    assert_eq!(kinds.len(), 11, "{kinds:?}");
+}
+
+/// The environment of the hub that the values give is what its configuration reads, and the pods' labels are those that
+/// the policies on the page name.
+#[test]
+fn the_values_for_a_hub_fit_its_configuration() {
+    let configuration = read("deploy/examples/jupyterhub_config.py");
+    let read_values = |text: &str| serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
+    let shipped = read_values(&read("deploy/examples/jupyterhub.yaml"));
+    let (_, shown) = yaml_of_the_cluster_page();
+    for variables in [&shipped["hub"]["extraEnv"], &shown["jupyterhub"]["hub"]["extraEnv"]] {
+        for name in variables.as_object().unwrap().keys() {
+            assert!(configuration.contains(name), "{name}");
+        }
+    }
+    let module = shipped["hub"]["extraFiles"]["object_id"]["mountPath"].as_str().unwrap();
+    assert!(module.ends_with("/object_id.py") && configuration.contains("from object_id import"), "{module}");
+    // BackendSpawner in the versions that the tests have.
+    let image = read("deploy/examples/hub.Dockerfile");
+    for requirement in ["jupyterhub-backendspawner==0.4.0", "async_generator==1.10"] {
+        assert!(image.contains(requirement), "{requirement}");
+        let pinned = requirement.replace("async_generator", "async-generator");
+        assert!(read("tests/hub/requirements-6.1.txt").lines().any(|it| it == pinned), "{pinned}");
+    }
+    let tag = shipped["hub"]["image"]["tag"].as_str().unwrap();
+    assert!(image.contains(&format!("ARG VERSION={tag}\n")), "{tag}");
+    assert!(read("docs/cluster.md").contains(&format!("--version {tag}")), "{tag}");
+}
+
+/// What the commands on a page name is in the repository.
+#[test]
+fn every_file_that_a_command_names_is_there() {
+    let mut seen = 0;
+    for name in ["docs/cluster.md", "README.md"] {
+        let page = read(name);
+        for word in page.split([' ', '\n', '=', '\'', '`', '"']) {
+            let folders = ["service_descriptions/", "userhome_skel/", "deploy/examples/", "docs/"];
+            if folders.iter().any(|it| word.starts_with(it)) && !word.contains('<') {
+                assert!(repository().join(word.trim_end_matches([',', '.', ':', ';'])).exists(), "{name}: {word}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10, "{seen}");
 }

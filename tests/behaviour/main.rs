@@ -10,6 +10,7 @@ mod bad_credentials;
 mod connections;
 mod descriptions;
 mod documentation;
+mod examples;
 mod hostile;
 mod isolation;
 mod large_and_slow;

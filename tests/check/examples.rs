@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::site::Site;
 use crate::support::folders;
 use crate::support::records::contract_folder;
-use crate::tool::{Run, k8smgr, run};
+use crate::tool::{Run, copy, k8smgr, run};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -23,7 +24,63 @@ fn the_demo_has_no_findings() {
     let text = filled.into_iter().fold(text, |text, (name, value)| text.replace(name, value));
     fs::write(folder.path().join("config.json"), text).unwrap();
     let found = run(folder.path(), &["check"]);
-    assert_eq!(found.stdout, "1 description, 1 credential, 1 stage: no findings\n");
+    assert_eq!(found.stdout, "5 descriptions, 2 credentials, 1 stage: no findings\n");
+}
+
+/// The examples for a cluster as the Helm chart configures them.
+fn examples(folder: &Path) {
+    copy(&root().join("service_descriptions/hub"), &folder.join("examples/hub"));
+    copy(&root().join("userhome_skel/hub"), &folder.join("skeleton/hub"));
+    let config = json!({
+        "services": {
+            "base": "services",
+            "descriptions": "examples",
+            "replace": {"credential": {"hub": {"userhomes_claim": "k8smgr-homes", "hub_release": "hub-of-labs"}}},
+        },
+        "userhomes": {"base": "homes", "skel": "skeleton"},
+        "startup": {"create_user": {"hub": ["access_to_webservice"]}},
+    });
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+}
+
+const NO_FINDINGS: &str = "4 descriptions, 1 credential, 1 stage: no findings\n";
+
+#[test]
+fn the_examples_for_a_cluster_have_no_findings_whatever_a_user_may_choose() {
+    let folder = tempfile::tempdir().unwrap();
+    examples(folder.path());
+    let sizes = ["{}", r#"{"size": "small"}"#, r#"{"size": "medium", "username": "a: 'b'"}"#, r#"{"size": "large"}"#];
+    for options in sizes {
+        let found = run(folder.path(), &["check", "--user-options", options]);
+        assert_eq!(found.stdout, NO_FINDINGS, "{options}");
+    }
+    let found = run(folder.path(), &["check", "--user-options", r#"{"size": "huge"}"#]);
+    assert!(found.stdout.contains("size must be small, medium or large"), "{}", found.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_takes_the_examples_and_the_manifests_of_the_page_on_clusters() {
+    let site = Site::start().await;
+    examples(site.path());
+    assert_eq!(site.k8smgr("admin", &["check", "--cluster"]).await.stdout, NO_FINDINGS);
+
+    for namespace in ["jupyter", "jupyter-users"] {
+        site.kubectl(&["create", "namespace", namespace], "").await;
+    }
+    let page = fs::read_to_string(root().join("docs/cluster.md")).unwrap();
+    let parts: Vec<&str> = page.split("```yaml\n").collect();
+    let mut seen = 0;
+    for (before, after) in parts.iter().zip(&parts[1..]) {
+        // What is marked is values for a chart.
+        if !before.ends_with("-->\n") {
+            let manifests = after.split("```").next().unwrap();
+            let said = site.kubectl(&["apply", "--dry-run=server", "-f", "-"], manifests).await;
+            assert!(said.lines().all(|it| it.ends_with("created (server dry run)")), "{said}");
+            seen += said.lines().count();
+        }
+    }
+    assert_eq!(seen, 12);
+    site.end().await;
 }
 
 /// The records' descriptions hold mistakes on purpose. Keywords that nobody knows are in nearly all of them.

@@ -46,6 +46,17 @@ def hub_two(installation):
     return started(Hub(installation, "hubtwo"))
 
 
+@pytest.fixture(scope="session")
+def hub_of_examples(installation):
+    """deploy/examples/jupyterhub_config.py as it is, with the environment that it documents."""
+    environment = {
+        "PYTHONPATH": str(HERE.parent.parent / "docs"),
+        "POD_NAMESPACE": "default",
+        "EXAMPLE_PORT": str(installation.example_port),
+    }
+    return started(Hub(installation, "hub", "examples_config.py", environment))
+
+
 def started(hub):
     hub.start()
     return hub

@@ -14,9 +14,12 @@ USERS = ("alice", "bob", "carol")
 
 
 class Hub:
-    def __init__(self, installation, credential):
+    def __init__(self, installation, credential, config="jupyterhub_config.py", environment=None):
         self.installation = installation
         self.credential = credential
+        self.config = config
+        self.environment = environment or {}
+        self.password = secrets.token_urlsafe(16)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = secrets.token_hex(16)
@@ -24,17 +27,18 @@ class Hub:
         self.state.mkdir()
 
     def start(self):
-        command = [sys.executable, "-m", "jupyterhub", "-f", HERE / "jupyterhub_config.py"]
+        command = [sys.executable, "-m", "jupyterhub", "-f", HERE / self.config]
         environment = {
             "K8SMGR_URL": self.installation.url,
             "K8SMGR_CREDENTIAL": self.credential,
             "K8SMGR_PASSWORD": self.installation.passwords[self.credential],
             "HUB_STATE": str(self.state),
             "HUB_PORT": str(self.port),
-            "HUB_PASSWORD": secrets.token_urlsafe(16),
+            "HUB_PASSWORD": self.password,
             "JPY_COOKIE_SECRET": secrets.token_hex(32),
             "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(32),
             "TESTER_TOKEN": self.token,
+            **self.environment,
         }
         self.process = self.installation.run(self.credential, command, environment)
         self.process.wait_until(self.is_healthy, "/hub/health answers through the proxy")

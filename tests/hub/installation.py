@@ -16,7 +16,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 K8SMGR = os.environ.get("K8SMGR_BIN", str(TARGET / "debug/k8smgr"))
-CREDENTIALS = ("hubone", "hubtwo")
+CREDENTIALS = ("hubone", "hubtwo", "hub")
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: userhomes}
+spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}
+"""
 
 
 class Installation:
@@ -28,9 +34,12 @@ class Installation:
         self.processes = []
         self.url = f"http://127.0.0.1:{free_port()}"
         self.kubeconfig = folder / "cluster/kubeconfig"
+        self.homes = folder / "homes"
+        self.example_port = free_port()
 
     def start(self):
         self.start_cluster()
+        self.claim_homes()
         self.start_k8smgr()
         self.objects_before = self.objects()
 
@@ -41,6 +50,13 @@ class Installation:
             command += ["--host-path", path]
         cluster = self.run("cluster", command, {})
         cluster.wait_until(lambda: self.kubeconfig.exists() and self.kubectl_succeeds(), "kubectl is answered")
+
+    def claim_homes(self):
+        """A claim whose storage K8s Manager sees as `userhomes.base`, as a claim that many pods mount is on a cluster."""
+        self.homes.mkdir()
+        made = self.kubectl("create", "--output", "jsonpath={.metadata.uid}", "--filename", "-", stdin=CLAIM)
+        assert made.returncode == 0, made.stderr
+        (self.kubeconfig.parent / "claims" / made.stdout).symlink_to(self.homes)
 
     def start_k8smgr(self):
         self.write_config()
@@ -56,24 +72,37 @@ class Installation:
         descriptions = self.folder / "descriptions/demo"
         shutil.copytree(REPOSITORY / "service_descriptions/demo", descriptions)
         shutil.copytree(HERE / "descriptions", descriptions, dirs_exist_ok=True)
+        self.copy_examples(descriptions.parent / "hub")
         for credential in CREDENTIALS:
             shutil.copytree(REPOSITORY / "userhome_skel/demo", self.folder / "skel" / credential)
-        homes = self.folder / "homes"
+        homes = self.homes
+        mapped = [credential for credential in CREDENTIALS if credential != "hub"]
         config = {
             "services": {
                 "base": str(self.folder / "services"),
                 "descriptions": str(descriptions.parent),
                 # The tests find their processes by this variable and nobody else's.
                 "env": {"TEST_INSTALLATION": self.mark},
-                "credential_mapping": {credential: "demo" for credential in CREDENTIALS},
+                "credential_mapping": {credential: "demo" for credential in mapped},
                 "replace": {
-                    "credential": {name: {"homes": str(homes / name), "venv": sys.prefix} for name in CREDENTIALS}
+                    "credential": {
+                        "hub": {"userhomes_claim": "userhomes"},
+                        **{name: {"homes": str(homes / name), "venv": sys.prefix} for name in mapped},
+                    }
                 },
             },
             "userhomes": {"base": str(homes), "skel": str(self.folder / "skel")},
             "startup": {"create_user": {credential: ["access_to_webservice"] for credential in CREDENTIALS}},
         }
         (self.folder / "config.json").write_text(json.dumps(config, indent=2))
+
+    def copy_examples(self, to):
+        """The examples for a cluster: all but the image's entrypoint, and a port that is free, since all pods share this machine's."""
+        shutil.copytree(REPOSITORY / "service_descriptions/hub", to)
+        entrypoint = f'command: [/usr/bin/env, "PATH={sys.prefix}/bin:/usr/bin:/bin"]\n      '
+        for template in to.rglob("service.yaml.hbs"):
+            text = template.read_text().replace("      args: [", f"      {entrypoint}args: [").replace("8888", str(self.example_port))
+            template.write_text(text)
 
     def run(self, name, command, environment):
         process = Process(name, command, environment, self.folder)
@@ -100,9 +129,9 @@ class Installation:
     def server_processes(self, **environment):
         return processes_with({"TEST_INSTALLATION": self.mark, **environment})
 
-    def kubectl(self, *arguments):
+    def kubectl(self, *arguments, stdin=""):
         command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
 
     def kubectl_succeeds(self):
         return self.kubectl("get", "namespaces").returncode == 0
