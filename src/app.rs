@@ -28,6 +28,7 @@ use crate::reload::{Reloader, follow_forever};
 use crate::services::{Services, Site, follow_changes, recover_forever};
 use crate::store::{DatabaseUrl, ProcessLock, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
+use crate::tls::{ServerTls, TlsFiles};
 
 /// Everything that a process needs to know before it starts.
 pub struct Settings {
@@ -35,6 +36,8 @@ pub struct Settings {
     pub environment: Environment,
     pub database_url: DatabaseUrl,
     pub listen: SocketAddr,
+    /// Without: HTTP.
+    pub tls: Option<TlsFiles>,
     /// Where the configuration was read from, to see its changes.
     pub config_file: Option<PathBuf>,
     /// The text of a kubeconfig; without one the environment is asked.
@@ -75,14 +78,15 @@ impl App {
     /// right one.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         crate::metrics::begin();
-        let Settings { config, config_file, environment, database_url, listen, kubeconfig, clock } = settings;
+        let Settings { config, config_file, environment, database_url, listen, tls, kubeconfig, clock } = settings;
         let process_lock = ProcessLock::take(&database_url).with_context(|| format!("database {database_url}"))?;
+        let tls = tls.map(ServerTls::open).transpose()?;
         // Bound early and served last: who connects meanwhile waits for the right answer.
         let listener = bind(listen).await?;
         let max_header_bytes = config.http.max_header_bytes;
         let config = SharedConfig::new(config);
         let limits = Limits { max_header_bytes, config: config.clone() };
-        let store = database::open(&database_url, &listener, limits.clone()).await?;
+        let store = database::open(&database_url, &listener, tls.as_ref(), limits.clone()).await?;
         let log_handlers = StoredLogHandlers::new(
             store.clone(),
             log_handlers::of_this_process(),
@@ -122,6 +126,7 @@ impl App {
             log_handlers: handlers,
             reloader: reloader.clone(),
             leader: leader.clone(),
+            tls: tls.clone(),
             namespace: environment.deployment_namespace.clone(),
         }));
         // From here on nothing is missed.
@@ -151,12 +156,12 @@ impl App {
             Some(wanted) => Some(serve_operators(wanted, api.clone(), limits.clone(), ended.clone()).await?),
             None => None,
         };
-        let server = tokio::spawn(Server::new(listener, routes(api), limits).run(ended));
+        let server = tokio::spawn(Server::new(listener, routes(api), limits).with_tls(tls.clone()).run(ended));
         let recovered = services.clone();
         let recovery = tokio::spawn(leader.clone().while_leading(move || recover_forever(recovered.clone())));
         let service_changes = tokio::spawn(follow_changes(services.clone(), service_changes));
         let log_changes = tokio::spawn(log_handlers.follow_forever());
-        let changes = tokio::spawn(follow_forever(reloader.clone(), hangups));
+        let changes = tokio::spawn(follow_forever(reloader.clone(), tls, hangups));
         let upkeep = tokio::spawn(crate::metrics::upkeep_forever());
         tracing::info!(%address, "listening");
         Ok(Self {

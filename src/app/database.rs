@@ -1,6 +1,7 @@
 //! The database at the start of the process: a server that is not up yet is waited for, as long as it takes, because
 //! in a cluster everything starts at once. One that refuses us is not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,12 +10,18 @@ use tokio::sync::watch;
 
 use crate::http::{Limits, Server, waiting_routes};
 use crate::store::{DatabaseUrl, Store};
+use crate::tls::ServerTls;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Opens the database. While it is waited for, `/livez` says that the process lives and all else that it is not ready.
-pub async fn open(url: &DatabaseUrl, listener: &std::net::TcpListener, limits: Limits) -> anyhow::Result<Store> {
+pub async fn open(
+    url: &DatabaseUrl,
+    listener: &std::net::TcpListener,
+    tls: Option<&Arc<ServerTls>>,
+    limits: Limits,
+) -> anyhow::Result<Store> {
     let mut pause = FIRST_PAUSE;
     let mut waiting = None;
     loop {
@@ -31,9 +38,13 @@ pub async fn open(url: &DatabaseUrl, listener: &std::net::TcpListener, limits: L
         };
         tracing::warn!(pause_ms = pause.as_millis(), "waiting for the database: {error:#}");
         if waiting.is_none() {
-            waiting = Some(Waiting::begin(listener, limits.clone())?);
+            waiting = Some(Waiting::begin(listener, tls.cloned(), limits.clone())?);
         }
         tokio::time::sleep(pause).await;
+        // Nobody follows the files yet.
+        if let Some(tls) = tls.cloned() {
+            let _ = tokio::task::spawn_blocking(move || tls.look()).await;
+        }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
@@ -45,10 +56,10 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn begin(listener: &std::net::TcpListener, limits: Limits) -> anyhow::Result<Self> {
+    fn begin(listener: &std::net::TcpListener, tls: Option<Arc<ServerTls>>, limits: Limits) -> anyhow::Result<Self> {
         let listener = listener.try_clone().and_then(TcpListener::from_std).context("failed to share the listener")?;
         let (end, ended) = watch::channel(false);
-        let server = tokio::spawn(Server::new(listener, waiting_routes(), limits).run(ended));
+        let server = tokio::spawn(Server::new(listener, waiting_routes(), limits).with_tls(tls).run(ended));
         Ok(Self { end, server })
     }
 

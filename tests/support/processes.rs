@@ -52,10 +52,10 @@ impl Process {
 
     /// Where it listens, as soon as it does.
     pub async fn address(&self) -> SocketAddr {
-        let line = "listening on http://";
+        let line = "listening on http";
         self.writes(line).await;
         let output = self.output();
-        let rest = &output[output.find(line).unwrap() + line.len()..];
+        let (_, rest) = output[output.find(line).unwrap()..].split_once("://").unwrap();
         rest.split_whitespace().next().unwrap().parse().unwrap()
     }
 
