@@ -83,10 +83,15 @@ impl App {
         let tls = tls.map(ServerTls::open).transpose()?;
         // Bound early and served last: who connects meanwhile waits for the right answer.
         let listener = bind(listen).await?;
+        let operators = match config.metrics.listen {
+            Some(wanted) => Some(bind(wanted).await.context("`metrics.listen`")?),
+            None => None,
+        };
         let max_header_bytes = config.http.max_header_bytes;
         let config = SharedConfig::new(config);
         let limits = Limits { max_header_bytes, config: config.clone() };
-        let store = database::open(&database_url, &listener, tls.as_ref(), limits.clone()).await?;
+        let waiting = database::Listeners { api: &listener, tls: tls.as_ref(), operators: operators.as_ref() };
+        let store = database::open(&database_url, &waiting, limits.clone()).await?;
         let log_handlers = StoredLogHandlers::new(
             store.clone(),
             log_handlers::of_this_process(),
@@ -142,7 +147,6 @@ impl App {
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (end, ended) = watch::channel(false);
-        let operators_address = config.current().metrics.listen;
         let api = Api {
             services: services.clone(),
             authenticator,
@@ -152,10 +156,9 @@ impl App {
             health: health.clone(),
             metrics_page,
         };
-        let operators = match operators_address {
-            Some(wanted) => Some(serve_operators(wanted, api.clone(), limits.clone(), ended.clone()).await?),
-            None => None,
-        };
+        let operators = operators
+            .map(|listener| serve_operators(listener, api.clone(), limits.clone(), ended.clone()))
+            .transpose()?;
         let server = tokio::spawn(Server::new(listener, routes(api), limits).with_tls(tls.clone()).run(ended));
         let recovered = services.clone();
         let recovery = tokio::spawn(leader.clone().while_leading(move || recover_forever(recovered.clone())));
@@ -237,14 +240,13 @@ async fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
 }
 
 /// `/metrics`, `/livez` and `/readyz` on an address of their own.
-async fn serve_operators(
-    wanted: SocketAddr,
+fn serve_operators(
+    listener: std::net::TcpListener,
     api: Api,
     limits: Limits,
     ended: watch::Receiver<bool>,
 ) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
-    let listener =
-        TcpListener::bind(wanted).await.with_context(|| format!("failed to listen on {wanted} for metrics"))?;
+    let listener = TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
     Ok((address, tokio::spawn(Server::new(listener, operators_routes(api), limits).run(ended))))
 }

@@ -80,7 +80,8 @@ pub struct Config {
     pub leader_election: LeaderElection,
     /// The page `/metrics` for Prometheus.
     pub metrics: Metrics,
-    /// HTTPS instead of HTTP.
+    /// HTTPS instead of HTTP, TLS 1.2 and 1.3. The files are followed: new contents apply to new connections as soon as
+    /// they are good, open connections go on, and bad contents are kept out.
     pub tls: Tls,
     /// Address and port to listen on; `--listen` comes first. Without any `127.0.0.1:8080`, with TLS `127.0.0.1:8443`. In
     /// a pod that is `0.0.0.0:8080`. Restart.

@@ -34,15 +34,17 @@ const PROTOCOL: &[u8] = b"http/1.1";
 pub struct ServerTls {
     files: TlsFiles,
     current: RwLock<Arc<ServerConfig>>,
-    state: Mutex<State>,
+    /// Whoever has it reads the files; nothing older is put in force later.
+    turn: Mutex<InForce>,
+    /// Held for a moment only: probes ask.
+    status: Mutex<Status>,
 }
 
 /// What the configuration in force was made from.
-struct State {
+struct InForce {
     identity: load::Identity,
     validity: Validity,
     tickets: Tickets,
-    status: Status,
 }
 
 /// Sessions are taken up again across a new certificate, so that a renewal does not make all clients pay for a full
@@ -65,11 +67,15 @@ impl ServerTls {
         let material = load(&files, now())?;
         let tickets = Tickets::of(&material)?;
         let config = server_config(&material, &files, &tickets)?;
-        let state =
-            State { identity: material.identity, validity: material.validity, tickets, status: Status::default() };
-        let opened = Arc::new(Self { files, current: RwLock::new(config), state: Mutex::new(state) });
+        let (identity, validity) = (material.identity, material.validity);
+        let opened = Self {
+            files,
+            current: RwLock::new(config),
+            turn: Mutex::new(InForce { identity, validity, tickets }),
+            status: Mutex::new(Status::new(validity)),
+        };
         opened.look();
-        Ok(opened)
+        Ok(Arc::new(opened))
     }
 
     /// What new handshakes use.
@@ -85,30 +91,28 @@ impl ServerTls {
     /// Looks at the files and puts what they hold in force, if it is good. Blocks.
     pub fn look(&self) {
         let now = now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = load(&self.files, now).and_then(|material| self.put_in_force(&mut state, &material));
-        let State { validity, status, .. } = &mut *state;
-        status.note(outcome, *validity, now);
+        let mut in_force = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = load(&self.files, now).and_then(|material| self.put_in_force(&mut in_force, &material));
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).note(outcome, in_force.validity, now);
     }
 
     /// Whether it was another than before.
-    fn put_in_force(&self, state: &mut State, material: &Material) -> Result<bool, TlsError> {
-        if material.identity == state.identity {
+    fn put_in_force(&self, in_force: &mut InForce, material: &Material) -> Result<bool, TlsError> {
+        if material.identity == in_force.identity {
             return Ok(false);
         }
-        if material.clients_identity != state.tickets.clients {
-            state.tickets = Tickets::of(material)?;
+        if material.clients_identity != in_force.tickets.clients {
+            in_force.tickets = Tickets::of(material)?;
         }
-        let config = server_config(material, &self.files, &state.tickets)?;
+        let config = server_config(material, &self.files, &in_force.tickets)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
-        (state.identity, state.validity) = (material.identity, material.validity);
+        (in_force.identity, in_force.validity) = (material.identity, material.validity);
         Ok(true)
     }
 
     /// Since when and what is wrong, for whoever asks without a login: no paths.
     pub fn problem(&self) -> Option<(Option<jiff::Timestamp>, String)> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.status.problem(state.validity, now())
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).problem(now())
     }
 }
 

@@ -11,8 +11,9 @@ use super::{Problem, TlsError, Validity};
 const LATE_PART: u32 = 6;
 const LATE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-#[derive(Default)]
 pub struct Status {
+    /// Of the certificate in use.
+    validity: Validity,
     /// Since when what is on the disk cannot be used, and why, without paths.
     bad: Option<(Timestamp, String)>,
     /// What was told, so that it is told once.
@@ -38,8 +39,13 @@ impl Stage {
 }
 
 impl Status {
+    pub(super) fn new(validity: Validity) -> Self {
+        Self { validity, bad: None, told: None, told_of_its_end: None }
+    }
+
     /// Takes what came of a look: whether another certificate is in force, or why not.
     pub(super) fn note(&mut self, outcome: Result<bool, TlsError>, in_force: Validity, now: Timestamp) {
+        self.validity = in_force;
         let name = match &outcome {
             Ok(true) => "changed",
             Ok(false) => "unchanged",
@@ -48,7 +54,7 @@ impl Status {
         match outcome {
             Ok(has_changed) => {
                 if has_changed {
-                    tracing::info!(valid_until = %in_force.not_after, "a new TLS certificate is in use");
+                    tracing::info!(valid_until = %in_force.not_after, "new files of TLS are in use");
                 } else if self.bad.is_some() {
                     tracing::info!("the files of TLS are good again");
                 }
@@ -90,9 +96,9 @@ impl Status {
     }
 
     /// Since when, where it is known, and what is wrong.
-    pub(super) fn problem(&self, in_force: Validity, now: Timestamp) -> Option<(Option<Timestamp>, String)> {
-        let until = in_force.not_after;
-        match (&self.bad, Stage::of(in_force, now)) {
+    pub(super) fn problem(&self, now: Timestamp) -> Option<(Option<Timestamp>, String)> {
+        let until = self.validity.not_after;
+        match (&self.bad, Stage::of(self.validity, now)) {
             (Some((since, why)), Some(Stage::Expired)) => {
                 Some((Some(*since), format!("the certificate in use has expired, at {until:.0}, and {why}")))
             }

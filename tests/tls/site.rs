@@ -122,3 +122,9 @@ pub fn write(folder: &Path, pair: &Pair) {
     std::fs::write(folder.join("tls.crt"), &pair.certificate).unwrap();
     std::fs::write(folder.join("tls.key"), &pair.key).unwrap();
 }
+
+/// What a counter says on the page of metrics. All tests of a process count together.
+pub fn counted(page: &str, name: &str) -> usize {
+    let value = page.lines().find_map(|it| it.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}: {page}"));
+    value.trim().parse().unwrap()
+}
