@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the program to ship: build.sh WHERE_TO_PUT_IT
 # Paths of this machine are not in it, and nothing of the moment: the same sources and compiler give the same bytes.
+# BUILT_PROGRAM names one that is built already, for tests of all that comes after.
 set -eu
 cd "$(dirname "$0")/../.."
 out=$1
@@ -12,6 +13,10 @@ export RUSTFLAGS="--remap-path-prefix=$PWD=/k8smgr --remap-path-prefix=$cargo_ho
 # SQLite and ring are C.
 export CFLAGS="-ffile-prefix-map=$PWD=/k8smgr -ffile-prefix-map=$cargo_home=/cargo"
 target=${CARGO_TARGET_DIR:-target/image}
-cargo build --release --locked --package k8smgr --bin k8smgr --target-dir "$target"
+built=${BUILT_PROGRAM:-}
+if [ -z "$built" ]; then
+    cargo build --release --locked --package k8smgr --bin k8smgr --target-dir "$target"
+    built=$target/release/k8smgr
+fi
 mkdir -p "$(dirname "$out")"
-strip --strip-debug -o "$out" "$target/release/k8smgr"
+strip --strip-debug -o "$out" "$built"

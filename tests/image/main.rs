@@ -23,8 +23,19 @@ fn succeed(command: &mut Command) -> Output {
     output
 }
 
-fn assemble(root: &Path) {
-    succeed(script("image/assemble.sh").arg(PROGRAM).arg(root).env("SOURCE_DATE_EPOCH", "1790000000"));
+/// What the Dockerfile runs, in the order of its stages: scripts and nothing else.
+fn runs() -> Vec<String> {
+    let text = std::fs::read_to_string(sources().join("deploy/Dockerfile")).unwrap().replace("\\\n", " ");
+    text.lines().filter_map(|it| it.strip_prefix("RUN ")).map(str::to_owned).collect()
+}
+
+/// Runs the build stage in a folder instead of `/build`, with the program that is built already; gives its root.
+fn build(folder: &Path) -> PathBuf {
+    let commands = runs()[0].replace("/build/", &format!("{}/", folder.display()));
+    let mut shell = Command::new("sh");
+    shell.arg("-ec").arg(commands).current_dir(sources());
+    succeed(shell.env("BUILT_PROGRAM", PROGRAM).env("SOURCE_DATE_EPOCH", "1790000000"));
+    folder.join("root")
 }
 
 /// The layer, as bytes.
@@ -48,11 +59,7 @@ fn the_program_needs_only_libraries_that_the_final_image_has() {
 #[test]
 fn the_same_program_makes_the_same_layer() {
     let folder = tempfile::tempdir().unwrap();
-    let roots = [folder.path().join("one"), folder.path().join("two")];
-    for root in &roots {
-        assemble(root);
-    }
-    let [one, two] = roots.map(|root| packed(&root));
+    let [one, two] = ["one", "two"].map(|name| packed(&build(&folder.path().join(name))));
     assert!(one == two && one.len() > 1_000_000);
     let list = succeed(Command::new("tar").arg("--list").arg("--file").arg({
         let file = folder.path().join("layer.tar");
@@ -106,8 +113,7 @@ fn in_the_image(root: &Path, volume: &Path, arguments: &[&str]) -> Output {
 #[test]
 fn it_runs_with_a_read_only_root_and_without_a_shell() {
     let folder = tempfile::tempdir().unwrap();
-    let (root, volume) = (folder.path().join("root"), folder.path().join("volume"));
-    assemble(&root);
+    let (root, volume) = (build(&folder.path().join("build")), folder.path().join("volume"));
     std::fs::create_dir(&volume).unwrap();
     let version = in_the_image(&root, &volume, &["--version"]);
     let told = String::from_utf8_lossy(&version.stdout);
@@ -154,8 +160,7 @@ fn the_build_has_all_that_it_needs_and_nothing_of_this_machine() {
 #[test]
 fn the_dockerfile_does_nothing_but_call_the_scripts() {
     let text = std::fs::read_to_string(sources().join("deploy/Dockerfile")).unwrap();
-    let text = text.replace("\\\n", " ");
-    let runs: Vec<_> = text.lines().filter_map(|it| it.strip_prefix("RUN ")).collect();
+    let runs = runs();
     assert_eq!(runs.len(), 2, "{runs:?}");
     for command in runs.iter().flat_map(|it| it.split("&&")) {
         let name = command.split_whitespace().next().unwrap().rsplit('/').next().unwrap();

@@ -15,7 +15,7 @@ use crate::*;
 /// Between polls, whether or not the earlier ones were answered.
 const BETWEEN_POLLS: Duration = Duration::from_millis(20);
 const BETWEEN_PROBES: Duration = Duration::from_millis(100);
-const FEWEST_POLLS: usize = 100;
+const FEWEST_POLLS: usize = 300;
 
 /// What is behind a Service: those of the replicas that are ready.
 #[derive(Clone, Default)]
