@@ -69,7 +69,8 @@ impl Server {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        connections.spawn(serve(stream, peer, self.tls.clone(), self.routes.clone(), self.limits.clone(), end.clone()));
+                        let (tls, routes, limits) = (self.tls.clone(), self.routes.clone(), self.limits.clone());
+                        connections.spawn(serve(stream, peer, tls, routes, limits, end.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "failed to accept a connection");

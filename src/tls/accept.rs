@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rustls::HandshakeKind;
@@ -23,10 +24,12 @@ const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\
 /// Of what a client without TLS sends, so much is read before the connection is closed, or it would not see our answer.
 const MOST_DISCARDED: u64 = 64 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
+/// Between lines about clients that failed: whoever sends thousands fills no disk. All are counted.
+const BETWEEN_LINES: Duration = Duration::from_secs(1);
 
 impl ServerTls {
     /// `None` where there is nobody to talk to, which was counted and logged.
-    pub async fn accept(&self, stream: TcpStream, peer: SocketAddr) -> Option<TlsStream<TcpStream>> {
+    pub async fn accept(&self, stream: TcpStream, peer: SocketAddr) -> Option<Box<TlsStream<TcpStream>>> {
         let handshake = timeout(HANDSHAKE_TIME, self.handshake(stream)).await;
         let (outcome, stream) = match handshake {
             Ok(Ok(Shaken::Hands(stream))) => {
@@ -36,17 +39,30 @@ impl ServerTls {
             // As probes and load balancers do.
             Ok(Ok(Shaken::Nothing)) => return None,
             Ok(Ok(Shaken::NotTls)) => {
-                tracing::info!(%peer, "a client without TLS was turned away");
+                if self.may_tell() {
+                    tracing::info!(%peer, "a client without TLS was turned away");
+                }
                 ("not_tls", None)
             }
             Ok(Err(error)) => {
-                tracing::info!(%peer, %error, "a TLS handshake failed");
+                if self.may_tell() {
+                    tracing::info!(%peer, %error, "a TLS handshake failed");
+                }
                 ("failed", None)
             }
             Err(_) => ("timed_out", None),
         };
         counter!("k8smgr_tls_handshakes_total", "outcome" => outcome).increment(1);
         stream
+    }
+
+    fn may_tell(&self) -> bool {
+        let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|it| it.elapsed() >= BETWEEN_LINES);
+        if may {
+            *last = Some(Instant::now());
+        }
+        may
     }
 
     async fn handshake(&self, stream: TcpStream) -> io::Result<Shaken> {
@@ -59,12 +75,12 @@ impl ServerTls {
             return Ok(Shaken::NotTls);
         }
         let accepted = TlsAcceptor::from(self.current()).accept(stream).await?;
-        Ok(Shaken::Hands(accepted))
+        Ok(Shaken::Hands(Box::new(accepted)))
     }
 }
 
 enum Shaken {
-    Hands(TlsStream<TcpStream>),
+    Hands(Box<TlsStream<TcpStream>>),
     Nothing,
     NotTls,
 }

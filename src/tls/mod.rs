@@ -13,6 +13,7 @@ mod status;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -38,6 +39,8 @@ pub struct ServerTls {
     turn: Mutex<InForce>,
     /// Held for a moment only: probes ask.
     status: Mutex<Status>,
+    /// When a client that failed was last told of.
+    last_line: Mutex<Option<Instant>>,
 }
 
 /// What the configuration in force was made from.
@@ -73,6 +76,7 @@ impl ServerTls {
             current: RwLock::new(config),
             turn: Mutex::new(InForce { identity, validity, tickets }),
             status: Mutex::new(Status::new(validity)),
+            last_line: Mutex::default(),
         };
         opened.look();
         Ok(Arc::new(opened))
