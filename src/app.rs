@@ -28,6 +28,7 @@ use crate::reload::{Reloader, follow_forever};
 use crate::services::{Services, Site, follow_changes, recover_forever};
 use crate::store::{DatabaseUrl, ProcessLock, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
+use crate::tls::{ServerTls, TlsFiles};
 
 /// Everything that a process needs to know before it starts.
 pub struct Settings {
@@ -35,6 +36,8 @@ pub struct Settings {
     pub environment: Environment,
     pub database_url: DatabaseUrl,
     pub listen: SocketAddr,
+    /// Without: HTTP.
+    pub tls: Option<TlsFiles>,
     /// Where the configuration was read from, to see its changes.
     pub config_file: Option<PathBuf>,
     /// The text of a kubeconfig; without one the environment is asked.
@@ -75,14 +78,20 @@ impl App {
     /// right one.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         crate::metrics::begin();
-        let Settings { config, config_file, environment, database_url, listen, kubeconfig, clock } = settings;
+        let Settings { config, config_file, environment, database_url, listen, tls, kubeconfig, clock } = settings;
         let process_lock = ProcessLock::take(&database_url).with_context(|| format!("database {database_url}"))?;
+        let tls = tls.map(ServerTls::open).transpose()?;
         // Bound early and served last: who connects meanwhile waits for the right answer.
         let listener = bind(listen).await?;
+        let operators = match config.metrics.listen {
+            Some(wanted) => Some(bind(wanted).await.context("`metrics.listen`")?),
+            None => None,
+        };
         let max_header_bytes = config.http.max_header_bytes;
         let config = SharedConfig::new(config);
         let limits = Limits { max_header_bytes, config: config.clone() };
-        let store = database::open(&database_url, &listener, limits.clone()).await?;
+        let waiting = database::Listeners { api: &listener, tls: tls.as_ref(), operators: operators.as_ref() };
+        let store = database::open(&database_url, &waiting, limits.clone()).await?;
         let log_handlers = StoredLogHandlers::new(
             store.clone(),
             log_handlers::of_this_process(),
@@ -122,6 +131,7 @@ impl App {
             log_handlers: handlers,
             reloader: reloader.clone(),
             leader: leader.clone(),
+            tls: tls.clone(),
             namespace: environment.deployment_namespace.clone(),
         }));
         // From here on nothing is missed.
@@ -137,7 +147,6 @@ impl App {
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (end, ended) = watch::channel(false);
-        let operators_address = config.current().metrics.listen;
         let api = Api {
             services: services.clone(),
             authenticator,
@@ -147,16 +156,15 @@ impl App {
             health: health.clone(),
             metrics_page,
         };
-        let operators = match operators_address {
-            Some(wanted) => Some(serve_operators(wanted, api.clone(), limits.clone(), ended.clone()).await?),
-            None => None,
-        };
-        let server = tokio::spawn(Server::new(listener, routes(api), limits).run(ended));
+        let operators = operators
+            .map(|listener| serve_operators(listener, api.clone(), limits.clone(), ended.clone()))
+            .transpose()?;
+        let server = tokio::spawn(Server::new(listener, routes(api), limits).with_tls(tls.clone()).run(ended));
         let recovered = services.clone();
         let recovery = tokio::spawn(leader.clone().while_leading(move || recover_forever(recovered.clone())));
         let service_changes = tokio::spawn(follow_changes(services.clone(), service_changes));
         let log_changes = tokio::spawn(log_handlers.follow_forever());
-        let changes = tokio::spawn(follow_forever(reloader.clone(), hangups));
+        let changes = tokio::spawn(follow_forever(reloader.clone(), tls, hangups));
         let upkeep = tokio::spawn(crate::metrics::upkeep_forever());
         tracing::info!(%address, "listening");
         Ok(Self {
@@ -232,14 +240,13 @@ async fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
 }
 
 /// `/metrics`, `/livez` and `/readyz` on an address of their own.
-async fn serve_operators(
-    wanted: SocketAddr,
+fn serve_operators(
+    listener: std::net::TcpListener,
     api: Api,
     limits: Limits,
     ended: watch::Receiver<bool>,
 ) -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
-    let listener =
-        TcpListener::bind(wanted).await.with_context(|| format!("failed to listen on {wanted} for metrics"))?;
+    let listener = TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
     Ok((address, tokio::spawn(Server::new(listener, operators_routes(api), limits).run(ended))))
 }

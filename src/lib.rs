@@ -21,4 +21,5 @@ pub mod render;
 pub mod services;
 pub mod store;
 pub mod stored_log_handlers;
+pub mod tls;
 pub mod user_homes;

@@ -14,6 +14,7 @@ use crate::log_handlers::LogHandlers;
 use crate::reload::Reloader;
 use crate::services::Services;
 use crate::store::Store;
+use crate::tls::ServerTls;
 
 /// How long a new process may be unready for want of the cluster. Then it answers from what the database says: were
 /// it the only replica, every poll would fail meanwhile.
@@ -27,17 +28,18 @@ pub(super) struct Parts {
     pub log_handlers: LogHandlers,
     pub reloader: Arc<Reloader>,
     pub leader: Leader,
+    pub tls: Option<Arc<ServerTls>>,
     /// Where pods are, as a rule.
     pub namespace: String,
 }
 
 /// How each part of the house is doing.
 pub(super) fn all(parts: Parts) -> Conditions {
-    let Parts { store, cluster, services, log_handlers, reloader, leader, namespace } = parts;
+    let Parts { store, cluster, services, log_handlers, reloader, leader, tls, namespace } = parts;
     let (config, descriptions, skeletons) = (reloader.clone(), reloader.clone(), reloader);
     let (pods, begun) = (Watched::pods(&namespace), Instant::now());
     let (watches, failing) = (cluster.watches().clone(), cluster.watches().clone());
-    Conditions::default()
+    let conditions = Conditions::default()
         .deciding("started", move || {
             let has_seen = watches.is_synced(&pods) || begun.elapsed() >= PATIENCE;
             ready(if has_seen { Ok(()) } else { Err("the cluster was not seen yet".to_owned().into()) })
@@ -77,7 +79,14 @@ pub(super) fn all(parts: Parts) -> Conditions {
                 true => Ok(()),
                 false => Err(format!("failing: {}; GET /api/logs/handler/ says why", failing.join(", ")).into()),
             })
-        })
+        });
+    match tls {
+        None => conditions,
+        Some(tls) => conditions.telling("tls", move || {
+            let problem = tls.problem().map(|(since, reason)| Failure { reason, since });
+            ready(problem.map_or(Ok(()), Err))
+        }),
+    }
 }
 
 /// Why is in the log: it names the Lease and who may not use it.

@@ -76,6 +76,21 @@ codes! {
     HubCredentials "hub-credentials" Warning
         "The variable that cred_env_name names is not set here: the hub is not told of a restart."
         "Set it where K8s Manager runs. Where this check runs elsewhere, set it to anything."
+    TlsFile "tls-file" Error
+        "A file of tls cannot be read or does not hold what it should: certificates, or a key without a passphrase, in PEM."
+        "Do what the message says: K8s Manager would not start."
+    TlsKeyMismatch "tls-key-mismatch" Error
+        "The TLS certificate does not belong to the TLS key." "Give those that belong together, the server's own certificate first."
+    TlsNotValid "tls-not-valid" Error
+        "The TLS certificate or the certificate authority of clients has expired, or is not valid yet." "Renew it."
+    TlsAuthority "tls-authority" Error
+        "The certificates behind the server's own did not issue it, or tls.client_ca holds one that is no authority's."
+        "Give the certificates of the issuers, and of no others."
+    TlsEndsSoon "tls-ends-soon" Warning
+        "A certificate has less than 30 days, or than a third of its time." "Renew it: new files apply without a restart."
+    TlsKeyPermissions "tls-key-permissions" Warning
+        "The TLS key may be read by everybody, or written by others than its owner."
+        "Give it the mode 0400, or 0440 with a group of K8s Manager's own; for a Secret volume: defaultMode and fsGroup."
     LogDirectory "log-directory" Warning
         "A folder of logs.directories is not there or is no folder: no file handler can write there."
         "Make the folder, or remove it from the list."

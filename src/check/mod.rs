@@ -24,6 +24,7 @@ mod refusals;
 pub mod rights;
 pub mod sample;
 mod skeletons;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -133,6 +134,7 @@ pub fn check(options: &Options) -> Result<Checked, CheckError> {
     configuration::check(&file, &installation, findings);
     hubs::check(&file, |name| std::env::var_os(name).is_some_and(|it| !it.is_empty()), findings);
     skeletons::check(&file, &installation, findings);
+    tls::check(&file, environment, findings);
     narrow(&mut installation, options)?;
     let usages = every_description(&file, &installation, &selectors, options, &mut checked)?;
     if options.credentials.is_empty() && options.stages.is_empty() {

@@ -12,6 +12,7 @@ use super::signals::Signals;
 use crate::app::{App, Settings};
 use crate::config::{Environment, SecretUrl};
 use crate::domain::Clock;
+use crate::tls::TlsFiles;
 
 #[derive(Debug, Args)]
 pub struct ServeArguments {
@@ -43,7 +44,9 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let config_file = config_path(arguments.config.as_deref(), &environment);
     let config = load_config(arguments.config.as_deref(), &environment)?;
     let database_url = database_url(arguments.database_url, &environment, &config)?;
-    let listen = arguments.listen.unwrap_or(config.listen);
+    let tls = TlsFiles::of(&config.tls, &environment)?;
+    let has_tls = tls.is_some();
+    let listen = arguments.listen.unwrap_or_else(|| config.listen(has_tls));
     let cluster = match arguments.local {
         true => Some(local_cluster::start_for_serve(&arguments.data_dir, arguments.local_host_paths).await?),
         false => None,
@@ -51,7 +54,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let kubeconfig = cluster.as_ref().map(|cluster| cluster.kubeconfig());
 
     let clock = Clock::default();
-    let settings = Settings { config, config_file, environment, database_url, listen, kubeconfig, clock };
+    let settings = Settings { config, config_file, environment, database_url, listen, tls, kubeconfig, clock };
     // It may wait for its database for long.
     let app = tokio::select! {
         app = App::start(settings) => app?,
@@ -60,7 +63,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    println!("listening on http://{}", app.address());
+    println!("listening on {}://{}", if has_tls { "https" } else { "http" }, app.address());
     let end = async {
         let ended = app.shut_down().await;
         end_cluster(cluster).await;

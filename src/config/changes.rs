@@ -47,6 +47,10 @@ at_restart! {
     http.max_header_bytes;
     http.shutdown_delay_seconds;
     metrics.listen;
+    tls.certificate;
+    tls.key;
+    tls.client_ca;
+    tls.client_certificates;
     leader_election.method;
     leader_election.lease_seconds;
 }
@@ -115,6 +119,7 @@ mod tests {
             r#"{"listen": "127.0.0.1:2", "database_url": "sqlite:///x", "tunnel": [{"hostname": "h"}],
                 "services": {"base": "/b", "shrunken_list_percent": 7, "env": {"A": "secret"}},
                 "startup": {"create_user": {"hub": []}}, "metrics": {"listen": "127.0.0.1:3"},
+                "tls": {"certificate": "/c", "key": "/k", "client_ca": "/a", "client_certificates": "required"},
                 "http": {"max_header_bytes": 8192, "shutdown_delay_seconds": 1, "max_body_bytes": 5},
                 "leader_election": {"method": "database", "lease_seconds": 7}}"#,
         );

@@ -10,6 +10,9 @@ use super::secret_url::SecretUrl;
 use crate::domain::Credential;
 
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+/// The names that the reference has them by.
+const TLS_CERTIFICATE: &str = "GUNICORN_SSL_CRT";
+const TLS_KEY: &str = "GUNICORN_SSL_KEY";
 const PASSWORD_SUFFIX: &str = "_USER_PASS";
 
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,8 @@ pub enum EnvironmentError {
     NotALabel { name: &'static str, value: String },
     #[error("SQL_ENGINE is `{0}`; it must be django.db.backends.postgresql or django.db.backends.sqlite3")]
     UnknownEngine(String),
+    #[error("{set} is set and {missing} is not: TLS needs both, its certificate and its key")]
+    HalfOfTls { set: &'static str, missing: &'static str },
     #[error("SQL_DATABASE is needed with SQL_ENGINE={0}")]
     MissingDatabase(String),
 }
@@ -37,6 +42,8 @@ pub struct Environment {
     pub deployment_namespace: String,
     /// DATABASE_URL, else what SQL_ENGINE, SQL_DATABASE, SQL_USER, SQL_PASSWORD, SQL_HOST and SQL_PORT describe.
     pub database_url: Option<SecretUrl>,
+    /// GUNICORN_SSL_CRT and GUNICORN_SSL_KEY: the files of certificate and key.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
     /// SUPERUSER_PASS.
     pub superuser_password: Option<SecretString>,
     /// LOG_SMTP_USER and LOG_SMTP_PASSWORD, both or none: the login of the `smtp` log handler.
@@ -71,6 +78,7 @@ impl Environment {
                 Some(url) => Some(SecretUrl::new(url)),
                 None => reference_database(&get, variables.get("SQL_PASSWORD"))?,
             },
+            tls_files: tls_files(get(TLS_CERTIFICATE), get(TLS_KEY))?,
             superuser_password: secret("SUPERUSER_PASS"),
             smtp_login: get("LOG_SMTP_USER").zip(secret("LOG_SMTP_PASSWORD")),
             user_passwords: of_users.filter_map(|name| Some((name.clone(), secret(name)?))).collect(),
@@ -83,6 +91,16 @@ impl Environment {
         let plain: String = exact.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let get = |name: &str| self.user_passwords.get(&format!("{name}{PASSWORD_SUFFIX}"));
         get(&exact).or_else(|| get(&plain))
+    }
+}
+
+fn tls_files(certificate: Option<String>, key: Option<String>) -> Result<Option<(PathBuf, PathBuf)>, EnvironmentError> {
+    let half = |set, missing| Err(EnvironmentError::HalfOfTls { set, missing });
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some((certificate.into(), key.into()))),
+        (Some(_), None) => half(TLS_CERTIFICATE, TLS_KEY),
+        (None, Some(_)) => half(TLS_KEY, TLS_CERTIFICATE),
+        (None, None) => Ok(None),
     }
 }
 
@@ -175,6 +193,19 @@ mod tests {
             environment(&both[1..]).map(|_| ()).unwrap_err().to_string(),
             "SQL_DATABASE is needed with SQL_ENGINE=django.db.backends.mysql"
         );
+    }
+
+    #[test]
+    fn tls_needs_certificate_and_key() {
+        let (certificate, key) = (("GUNICORN_SSL_CRT", "/tls/tls.crt"), ("GUNICORN_SSL_KEY", "/tls/tls.key"));
+        let both = environment(&[certificate, key]).unwrap().tls_files;
+        assert_eq!(both, Some((PathBuf::from("/tls/tls.crt"), PathBuf::from("/tls/tls.key"))));
+        assert_eq!(environment(&[("GUNICORN_SSL_CRT", ""), ("GUNICORN_SSL_KEY", " ")]).unwrap().tls_files, None);
+        assert_eq!(
+            environment(&[certificate]).unwrap_err().to_string(),
+            "GUNICORN_SSL_CRT is set and GUNICORN_SSL_KEY is not: TLS needs both, its certificate and its key"
+        );
+        assert!(environment(&[key]).is_err());
     }
 
     #[test]

@@ -124,6 +124,9 @@ fn out_of_range(config: &Config) -> Option<(&'static str, &'static str)> {
     if config.services.yaml_filename == config.services.yaml_filename_update {
         return Some(("services.yaml_filename_update", "must not be the name of services.yaml_filename"));
     }
+    if let Some(incomplete) = config.tls.incomplete() {
+        return Some(incomplete);
+    }
     let at_least = [
         ("services.max_description_bytes", config.services.max_description_bytes >= 1, "must be at least 1"),
         ("services.shrunken_list_percent", config.services.shrunken_list_percent <= 100, "must be at most 100"),
@@ -224,6 +227,14 @@ mod tests {
             (
                 r#"{"services": {"replace": {"input_keyword": ""}}}"#,
                 "config.json: `services.replace.input_keyword`: must not be empty",
+            ),
+            (
+                r#"{"tls": {"certificate": "/tls/tls.crt"}}"#,
+                "config.json: `tls.key`: must be set where tls.certificate is",
+            ),
+            (
+                r#"{"tls": {"client_certificates": "required"}}"#,
+                "config.json: `tls.client_ca`: must be set where tls.client_certificates is `required`",
             ),
             ("{\n,}", "config.json, line 2 column 1: not JSON: key must be a string"),
             ("{} x", "config.json, line 1 column 4: not JSON: trailing characters"),

@@ -18,6 +18,7 @@ mod services;
 mod shared;
 mod startup;
 mod status_information;
+mod tls;
 mod tunnel;
 mod unknown_keys;
 mod userhomes;
@@ -45,6 +46,7 @@ pub use services::{Services, Skip, Ssl};
 pub use shared::SharedConfig;
 pub use startup::Startup;
 pub use status_information::StatusInformation;
+pub use tls::{ClientCertificates, Tls};
 pub use tunnel::{CertificatePath, Tunnel, TunnelStage};
 pub use unknown_keys::{UnknownKey, unknown_keys};
 pub use userhomes::UserHomes;
@@ -78,9 +80,13 @@ pub struct Config {
     pub leader_election: LeaderElection,
     /// The page `/metrics` for Prometheus.
     pub metrics: Metrics,
-    /// Address and port to listen on; `--listen` comes first. In a pod that is `0.0.0.0:8080`. Restart.
-    #[schemars(with = "String")]
-    pub listen: SocketAddr,
+    /// HTTPS instead of HTTP, TLS 1.2 and 1.3. The files are followed: new contents apply to new connections as soon as
+    /// they are good, open connections go on, and bad contents are kept out.
+    pub tls: Tls,
+    /// Address and port to listen on; `--listen` comes first. Without any `127.0.0.1:8080`, with TLS `127.0.0.1:8443`. In
+    /// a pod that is `0.0.0.0:8080`. Restart.
+    #[schemars(with = "Option<String>")]
+    pub listen: Option<SocketAddr>,
     /// The database: `sqlite:///path/to/file.sqlite3` or `postgresql://user:password@host:5432/name`; `--database-url`
     /// and the environment come first, which is the better place for a password. Without any: a file
     /// `k8smgr.sqlite3` in the working directory. Restart.
@@ -102,13 +108,20 @@ impl Default for Config {
             logs: Logs::default(),
             leader_election: LeaderElection::default(),
             metrics: Metrics::default(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls: Tls::default(),
+            listen: None,
             database_url: None,
         }
     }
 }
 
 impl Config {
+    /// Where to listen, with TLS or without.
+    pub fn listen(&self, has_tls: bool) -> SocketAddr {
+        let port = if has_tls { 8443 } else { 8080 };
+        self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
     /// The headline for a failure: the operator's text for `place`, else the built-in one.
     pub fn error_message<'a>(&'a self, place: &str, built_in: &'a str) -> &'a str {
         self.error_messages.get(place).map_or(built_in, String::as_str)

@@ -1,12 +1,14 @@
 //! The listener: bounded headers, bounded waiting, a peer address beside every request, an orderly end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,6 +20,7 @@ use super::call::Peer;
 use super::counting::Counted;
 use super::{ApiError, Reply};
 use crate::config::SharedConfig;
+use crate::tls::ServerTls;
 
 /// How long open requests may go on once no new ones are taken. Work was waited for before.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -46,11 +49,17 @@ pub struct Server {
     listener: TcpListener,
     routes: BoxedFilter<(Reply,)>,
     limits: Limits,
+    tls: Option<Arc<ServerTls>>,
 }
 
 impl Server {
     pub fn new(listener: TcpListener, routes: BoxedFilter<(Reply,)>, limits: Limits) -> Self {
-        Self { listener, routes, limits }
+        Self { listener, routes, limits, tls: None }
+    }
+
+    /// HTTPS, where there is what it needs.
+    pub fn with_tls(self, tls: Option<Arc<ServerTls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Serves until `end` changes, then lets open requests finish.
@@ -60,7 +69,8 @@ impl Server {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        connections.spawn(serve(stream, peer, self.routes.clone(), self.limits.clone(), end.clone()));
+                        let (tls, routes, limits) = (self.tls.clone(), self.routes.clone(), self.limits.clone());
+                        connections.spawn(serve(stream, peer, tls, routes, limits, end.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "failed to accept a connection");
@@ -82,12 +92,30 @@ impl Server {
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
+    tls: Option<Arc<ServerTls>>,
+    routes: BoxedFilter<(Reply,)>,
+    limits: Limits,
+    end: watch::Receiver<bool>,
+) {
+    // Answers are small and waited for.
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => serve_http(stream, peer, routes, limits, end).await,
+        Some(tls) => {
+            if let Some(stream) = tls.accept(stream, peer).await {
+                serve_http(stream, peer, routes, limits, end).await;
+            }
+        }
+    }
+}
+
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
     routes: BoxedFilter<(Reply,)>,
     limits: Limits,
     mut end: watch::Receiver<bool>,
 ) {
-    // Answers are small and waited for.
-    let _ = stream.set_nodelay(true);
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(limits.max_header_bytes);
     let service =

@@ -28,6 +28,14 @@ impl Places {
         places
     }
 
+    /// With single files beside.
+    pub fn and_files<'a>(mut self, files: impl IntoIterator<Item = &'a Path>) -> Self {
+        for file in files {
+            self.follow(file);
+        }
+        self
+    }
+
     /// Notes every name that decides where a path leads, and gives where it leads.
     fn follow(&mut self, path: &Path) -> Option<PathBuf> {
         let path = std::path::absolute(path).ok()?;

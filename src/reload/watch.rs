@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::places::Places;
 use super::{Outcome, Reloader};
+use crate::tls::ServerTls;
 
 /// Whoever changes several files is done when nothing happens for so long.
 const QUIET: Duration = Duration::from_millis(150);
@@ -24,7 +25,7 @@ const ROUND: Duration = Duration::from_secs(10);
 const ROUND_WITHOUT_EVENTS: Duration = Duration::from_millis(1500);
 
 /// Reloads whenever something changes and at every SIGHUP, until it is aborted.
-pub async fn follow_forever(reloader: Arc<Reloader>, mut hangups: Signal) {
+pub async fn follow_forever(reloader: Arc<Reloader>, tls: Option<Arc<ServerTls>>, mut hangups: Signal) {
     let changed = Arc::new(Notify::new());
     let mut told = None;
     let mut was_asked = false;
@@ -32,10 +33,14 @@ pub async fn follow_forever(reloader: Arc<Reloader>, mut hangups: Signal) {
     let mut skeletons_seen: Option<Instant> = None;
     loop {
         // Watched first, then looked at: what changes in between is an event.
-        let (by, notify) = (reloader.clone(), changed.clone());
+        let (by, tls, notify) = (reloader.clone(), tls.clone(), changed.clone());
         let looks_at_skeletons = was_asked || skeletons_seen.is_none_or(|it| it.elapsed() >= ROUND);
         let round = tokio::task::spawn_blocking(move || {
-            let watcher = watch(&by.places(), notify);
+            let places = by.places().and_files(tls.iter().flat_map(|it| it.paths()));
+            let watcher = watch(&places, notify);
+            if let Some(tls) = tls {
+                tls.look();
+            }
             let outcome = by.reload();
             if looks_at_skeletons {
                 by.look_at_skeletons();

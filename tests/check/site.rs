@@ -87,6 +87,7 @@ impl Site {
             environment: Environment::from_variables(&variables, None).unwrap(),
             database_url: DatabaseUrl::sqlite(&self.path().join("k8smgr.sqlite3")).unwrap(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
             kubeconfig: Some(std::fs::read_to_string(self.path().join(format!("{who}.kubeconfig"))).unwrap()),
             config_file: None,
             clock: k8smgr::domain::Clock::default(),

@@ -11,6 +11,7 @@ use k8smgr::auth::{imported_token, token_hash};
 use k8smgr::config::{Config, Environment};
 use k8smgr::domain::Clock;
 use k8smgr::store::DatabaseUrl;
+use k8smgr::tls::TlsFiles;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -159,9 +160,12 @@ impl TestApp {
     }
 
     pub fn settings(&self) -> Settings {
+        let config = Config::load(&self.path("config.json")).unwrap().config;
+        let environment = Environment::from_variables(&self.environment, None).unwrap();
         Settings {
-            config: Config::load(&self.path("config.json")).unwrap().config,
-            environment: Environment::from_variables(&self.environment, None).unwrap(),
+            tls: TlsFiles::of(&config.tls, &environment).unwrap(),
+            config,
+            environment,
             database_url: self.database_url(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             config_file: Some(self.path("config.json")),

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod app;
+pub mod certificates;
 pub mod cluster;
 pub mod compare;
 pub mod folders;

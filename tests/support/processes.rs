@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,9 +22,14 @@ pub struct Process {
 impl Process {
     /// `k8smgr serve` with the configuration, the cluster and the folders of a test.
     pub fn serve(app: &TestApp, database_url: &str, listen: &str) -> Self {
+        Self::serve_by(Path::new(env!("CARGO_BIN_EXE_k8smgr")), app, database_url, listen)
+    }
+
+    /// The same by another version of the program.
+    pub fn serve_by(program: &Path, app: &TestApp, database_url: &str, listen: &str) -> Self {
         let kubeconfig = app.path("kubeconfig");
         std::fs::write(&kubeconfig, &app.cluster.kubeconfig).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_k8smgr"));
+        let mut command = Command::new(program);
         command.args(["serve", "--listen", listen, "--database-url", database_url]);
         command.arg("--config").arg(app.path("config.json")).current_dir(app.path(""));
         command.env_clear().envs(&app.environment).env("KUBECONFIG", kubeconfig).env("RUST_LOG", "info");
@@ -52,10 +58,10 @@ impl Process {
 
     /// Where it listens, as soon as it does.
     pub async fn address(&self) -> SocketAddr {
-        let line = "listening on http://";
+        let line = "listening on http";
         self.writes(line).await;
         let output = self.output();
-        let rest = &output[output.find(line).unwrap() + line.len()..];
+        let (_, rest) = output[output.find(line).unwrap()..].split_once("://").unwrap();
         rest.split_whitespace().next().unwrap().parse().unwrap()
     }
 
