@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+import yaml
+
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
@@ -59,6 +61,11 @@ class Cluster:
         answer = self.ask(*arguments, standard_input=standard_input)
         assert answer.returncode == 0, answer.stderr
         return answer.stdout
+
+    def delete(self, objects):
+        """Waits until they are gone."""
+        if objects:
+            self.kubectl("delete", "--ignore-not-found", "-f", "-", standard_input=yaml.safe_dump_all(objects))
 
     def get(self, *arguments):
         """The object, or the items of a list; None where there is none."""

@@ -39,7 +39,17 @@ SERVICE_MONITORS = {
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("chart"))
+    yield from running(tmp_path_factory.mktemp("chart"))
+
+
+@pytest.fixture(scope="session")
+def rendering_cluster(tmp_path_factory):
+    """Of its own: Helm refuses names that others have taken."""
+    yield from running(tmp_path_factory.mktemp("rendering"))
+
+
+def running(folder):
+    cluster = Cluster(folder)
     cluster.start()
     cluster.kubectl("apply", "-f", "-", standard_input=yaml.safe_dump(SERVICE_MONITORS))
     yield cluster
@@ -53,16 +63,19 @@ def values():
 
 
 @pytest.fixture(scope="session")
-def rendered(cluster, values):
-    """The objects that Helm makes of a value set, as the release `k8smgr` in the namespace `jupyter`. Nothing is kept."""
+def rendered(rendering_cluster, values):
+    """The objects that Helm makes of a value set, as the release `k8smgr` in the namespace `jupyter`."""
     done = {}
 
     def render(name):
         if name not in done:
-            release = Release(cluster, "k8smgr", f"rendered-{name}")
+            release = Release(rendering_cluster, "k8smgr", "jupyter")
             release.install(values(name), wait=False)
             done[name] = release.objects(1)
             release.uninstall()
+            # Helm leaves what is to be kept; the next value set has other claims of these names.
+            kept = [it for it in done[name] if "helm.sh/resource-policy" in it["metadata"].get("annotations", {})]
+            rendering_cluster.delete(kept)
         return done[name]
 
     return render

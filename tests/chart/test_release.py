@@ -9,7 +9,7 @@ from conftest import VALUES
 from helm import CHART, Release, lint
 
 # Stays when the release goes: data of users, and the passwords that belong to it.
-KEPT = {"PersistentVolumeClaim", "Secret", "Namespace"}
+KEPT = {"PersistentVolume", "PersistentVolumeClaim", "Secret", "Namespace"}
 # A chart may have an icon.
 INFO = 1
 

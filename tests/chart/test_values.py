@@ -18,6 +18,10 @@ REFUSED = {
     "a key that is not known deeper": ({"tls": {"secret": "x"}}, "secret"),
     "a group that is not known": ({"hubs": {"hub": {"groups": ["admin"]}}}, "groups"),
     "TLS without a certificate": ({"tls": {"enabled": True}}, "secretName"),
+    "client certificates without an authority": (
+        {"tls": {"enabled": True, "secretName": "x", "clientCertificates": "required"}},
+        "clientCaSecretName",
+    ),
     "NFS without a server": ({"userHomes": {"type": "nfs"}}, "server"),
     "Git without a repository": ({"gitSync": {"enabled": True}}, "repo"),
     "a path out of the folder": ({"descriptions": {"files": {"../x": ""}}}, "../x"),

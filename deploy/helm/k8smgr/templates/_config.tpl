@@ -5,10 +5,8 @@
 {{- range $login, $hub := .Values.hubs }}
 {{- $hub = $hub | default dict }}
 {{- $_ := set $hubs $login ($hub.groups | default (list "access_to_webservice")) }}
-{{- if eq $.Values.userHomes.type "claim" }}
+{{- if ne $.Values.userHomes.type "none" }}
 {{- $_ := set $keywords $login (dict "userhomes_claim" (include "k8smgr.homesClaim" $)) }}
-{{- else if eq $.Values.userHomes.type "nfs" }}
-{{- $_ := set $keywords $login (dict "userhomes_server" $.Values.userHomes.nfs.server "userhomes_path" $.Values.userHomes.nfs.path) }}
 {{- end }}
 {{- end }}
 {{- $services := dict "base" "/tmp/services" "descriptions" (include "k8smgr.descriptionsPath" .) }}
@@ -19,13 +17,17 @@
 {{- end }}
 {{- $config := dict "services" $services "metrics" $metrics "startup" (dict "create_user" $hubs)
     "userhomes" (dict "base" "/mnt/userhomes" "skel" (include "k8smgr.skeletonPath" .)) }}
+{{- if and .Values.tls.enabled .Values.tls.clientCaSecretName }}
+{{- $clients := dict "client_ca" "/etc/k8smgr/client-ca/ca.crt" "client_certificates" .Values.tls.clientCertificates }}
+{{- $_ := set $config "tls" $clients }}
+{{- end }}
 {{- mergeOverwrite $config (deepCopy .Values.config) | toPrettyJson }}
 {{- end }}
 
 {{- /* The part of it that waits for a restart (src/config/changes.rs); the rest is reloaded while it runs. */}}
 {{- define "k8smgr.restartConfig" -}}
 {{- $config := include "k8smgr.config" . | fromJson }}
-{{- $found := pick $config "listen" "database_url" "tunnel" }}
+{{- $found := pick $config "listen" "database_url" "tunnel" "tls" }}
 {{- range list "services.base" "services.shrunken_list_percent" "startup.create_user" "http.max_header_bytes"
     "http.shutdown_delay_seconds" "metrics.listen" "leader_election.method" "leader_election.lease_seconds" }}
 {{- $name := splitList "." . }}

@@ -1,13 +1,24 @@
 {{- /* Parts of the pod. */}}
 
+{{- /* A kubelet has none to show: its probes then go where the metrics are. */}}
+{{- define "k8smgr.clientsNeedCertificates" -}}
+{{- with .Values.tls }}
+{{- if and .enabled .clientCaSecretName (eq .clientCertificates "required") }}true{{ end }}
+{{- end }}
+{{- end }}
+
 {{- define "k8smgr.probe" -}}
 {{- $probe := omit .probe "enabled" }}
 {{- if not (or $probe.httpGet $probe.exec $probe.tcpSocket $probe.grpc) }}
 httpGet:
   path: {{ .path }}
+  {{- if include "k8smgr.clientsNeedCertificates" .root }}
+  port: metrics
+  {{- else }}
   port: {{ include "k8smgr.portName" .root }}
   {{- if .root.Values.tls.enabled }}
   scheme: HTTPS
+  {{- end }}
   {{- end }}
 {{- end }}
 {{ toYaml $probe }}
@@ -33,10 +44,6 @@ httpGet:
   value: /etc/k8smgr/tls/tls.crt
 - name: GUNICORN_SSL_KEY
   value: /etc/k8smgr/tls/tls.key
-{{- if .Values.tls.clientCaSecretName }}
-- name: GUNICORN_SSL_CA
-  value: /etc/k8smgr/client-ca/ca.crt
-{{- end }}
 {{- end }}
 {{- include "k8smgr.env" .Values.extraEnv }}
 {{- end }}
@@ -101,12 +108,10 @@ httpGet:
 {{ include "k8smgr.filesVolume" (dict "root" . "name" "skeleton" "from" .Values.skeleton) }}
 {{- end }}
 - name: homes
-  {{- if eq .Values.userHomes.type "claim" }}
-  persistentVolumeClaim: {claimName: {{ include "k8smgr.homesClaim" . }}}
-  {{- else if eq .Values.userHomes.type "nfs" }}
-  nfs: {server: {{ .Values.userHomes.nfs.server | quote }}, path: {{ .Values.userHomes.nfs.path | quote }}}
-  {{- else }}
+  {{- if eq .Values.userHomes.type "none" }}
   emptyDir: {}
+  {{- else }}
+  persistentVolumeClaim: {claimName: {{ include "k8smgr.homesClaim" . }}}
   {{- end }}
 {{- if eq .Values.database.type "sqlite" }}
 - name: state
