@@ -79,6 +79,7 @@ def test_what_is_reloaded_restarts_nothing_and_what_waits_for_a_restart_does(clu
     assert after(config=reloaded) == before
     assert after(descriptions={"files": {"hub/Lab/service.yaml": "kind: Pod"}}) == before
     assert after(config={"http": {"shutdown_delay_seconds": 1}})["checksum/config"] != before["checksum/config"]
+    assert after(commonLabels={}, service={"annotations": {"a": "b"}}) == before
     assert after(hubs={"hub": {}, "second": {}})["checksum/config"] != before["checksum/config"]
     assert after(existingSecret="other")["checksum/secret"] != before["checksum/secret"]
 

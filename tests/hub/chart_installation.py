@@ -38,6 +38,17 @@ class ChartInstallation(Installation):
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=180)
         assert done.returncode == 0, f"{done.stdout}{done.stderr}{self.describe()}"
         wait_until(self.is_healthy, "/api/health/ answers")
+        self.assert_it_has_its_role_only()
+
+    def assert_it_has_its_role_only(self):
+        account = f"system:serviceaccount:{self.namespace}:k8smgr"
+        account_of_pod = "jsonpath={.items[0].spec.serviceAccountName}"
+        assert self.kubectl("get", "pods", "-l", "app.kubernetes.io/name=k8smgr", "-o", account_of_pod).stdout == "k8smgr"
+        questions = {("create", "pods"): "yes", ("create", "deployments.apps"): "no", ("get", "nodes"): "no"}
+        for (verb, resource), expected in questions.items():
+            assert self.kubectl("auth", "can-i", verb, resource, "--as", account).stdout.strip() == expected, (verb, resource)
+        elsewhere = self.kubectl("auth", "can-i", "get", "secrets", "--namespace", "default", "--as", account)
+        assert elsewhere.stdout.strip() == "no"
 
     def values(self):
         descriptions = files_of(REPOSITORY / "service_descriptions/demo", "demo") | files_of(HERE / "descriptions", "demo")
