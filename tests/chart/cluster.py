@@ -67,6 +67,15 @@ class Cluster:
         if objects:
             self.kubectl("delete", "--ignore-not-found", "-f", "-", standard_input=yaml.safe_dump_all(objects))
 
+    def live(self, objects):
+        """What the cluster has of these objects, by kind, namespace and name."""
+        if not objects:
+            return {}
+        manifests = yaml.safe_dump_all(objects)
+        answer = self.kubectl("get", "--ignore-not-found", "-f", "-", "-o", "json", standard_input=manifests)
+        found = json.loads(answer) if answer else {"items": []}
+        return {key(it): it for it in found.get("items", [found])}
+
     def get(self, *arguments):
         """The object, or the items of a list; None where there is none."""
         answer = self.ask("get", *arguments, "-o", "json")
@@ -75,3 +84,7 @@ class Cluster:
             return None
         found = json.loads(answer.stdout)
         return found.get("items", found)
+
+
+def key(it):
+    return it["kind"], it["metadata"].get("namespace"), it["metadata"]["name"]

@@ -6,7 +6,7 @@ import json
 import pytest
 import yaml
 
-from cluster import REPOSITORY
+from cluster import REPOSITORY, key
 
 OVERLAYS = REPOSITORY / "deploy/kustomize/overlays"
 # Each has a value set of its name.
@@ -21,8 +21,8 @@ def test_both_give_the_same_objects(cluster, rendered, name):
     ours = by_name(kustomized(cluster, name))
     helms = by_name(rendered(name))
     assert ours.keys() == helms.keys()
-    for key in ours:
-        assert ours[key] == helms[key], key
+    for name in ours:
+        assert ours[name] == helms[name], name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,7 +50,7 @@ def versions(cluster):
 
 
 def by_name(objects):
-    return {(it["kind"], it["metadata"].get("namespace"), it["metadata"]["name"]): plain(it) for it in objects}
+    return {key(it): plain(it) for it in objects}
 
 
 def plain(it):
@@ -70,6 +70,6 @@ def plain(it):
 
 def without_helm(metadata):
     for field, names in (("labels", HELM_LABELS), ("annotations", HELM_ANNOTATIONS)):
-        kept = {key: value for key, value in (metadata.pop(field, None) or {}).items() if key not in names}
+        kept = {name: value for name, value in (metadata.pop(field, None) or {}).items() if name not in names}
         if kept:
             metadata[field] = kept

@@ -5,6 +5,7 @@ import base64
 import pytest
 from helm_sdkpy import HelmError
 
+from cluster import key
 from conftest import VALUES
 from helm import CHART, Release, lint
 
@@ -26,27 +27,27 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(cluster, va
     settings = of_its_own(values(name), name)
     release.install(settings)
     first = release.objects(1)
-    assert_applied(cluster, release, first)
-    passwords = secret_of(cluster, release, first)
+    assert_applied(cluster, first)
+    passwords = secret_of(cluster, first)
 
     config = {**settings.get("config", {}), "error_messages": {"services.update_service": "No"}}
     annotations = {**settings.get("podAnnotations", {}), "example.org/changed": "yes"}
     release.upgrade({**settings, "config": config, "podAnnotations": annotations})
-    assert_applied(cluster, release, release.objects(2))
-    assert secret_of(cluster, release, first) == passwords, "passwords are those of the first installation"
+    assert_applied(cluster, release.objects(2))
+    assert secret_of(cluster, first) == passwords, "passwords are those of the first installation"
     assert pod_annotations(first)["checksum/config"] == pod_annotations(release.objects(2))["checksum/config"]
 
     # A selector cannot be changed: what came before the Deployment is changed by then, and is put back.
     second = release.objects(2)
     with pytest.raises(HelmError, match="immutable"):
         release.upgrade({**settings, "nameOverride": "other", "stage": "other"}, rollback_on_failure=True)
-    assert_applied(cluster, release, second)
-    assert live(cluster, release, workload(second))["spec"]["selector"] == workload(second)["spec"]["selector"]
+    assert_applied(cluster, second)
     assert [release.record(number)["info"]["status"] for number in (1, 2, 3, 4)] == ["superseded", "superseded", "failed", "deployed"]
 
     release.uninstall()
+    left = cluster.live(first)
     for it in first:
-        found = live(cluster, release, it)
+        found = left.get(key(it))
         annotations = it["metadata"].get("annotations", {})
         if annotations.get("helm.sh/resource-policy") == "keep":
             assert it["kind"] in KEPT and found, it["metadata"]
@@ -57,13 +58,13 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(cluster, va
 def test_a_release_that_is_installed_anew_finds_its_passwords_again(cluster, values):
     release = Release(cluster, "k8smgr", "anew")
     release.install(values("generated-logins"))
-    passwords = secret_of(cluster, release, release.objects(1))
+    passwords = secret_of(cluster, release.objects(1))
     assert set(passwords) == {"SUPERUSER_PASS", "HUB_USER_PASS", "MY_OTHER_HUB_USER_PASS", "OPERATOR_USER_PASS"}
     assert passwords["MY_OTHER_HUB_USER_PASS"] == "given"
     assert len(set(passwords.values())) == 4 and all(len(it) >= 32 for it in passwords.values() if it != "given")
     release.uninstall()
     release.install(values("generated-logins"))
-    assert secret_of(cluster, release, release.objects(1)) == passwords
+    assert secret_of(cluster, release.objects(1)) == passwords
 
 
 def test_what_is_reloaded_restarts_nothing_and_what_waits_for_a_restart_does(cluster, values):
@@ -113,35 +114,26 @@ def pod_annotations(objects):
     return workload(objects)["spec"]["template"]["metadata"]["annotations"]
 
 
-def live(cluster, release, wanted):
-    group, _, version = wanted["apiVersion"].rpartition("/")
-    kind = f"{wanted['kind']}.{version}.{group}" if group else wanted["kind"]
-    namespace = wanted["metadata"].get("namespace", release.namespace)
-    return cluster.get(kind, wanted["metadata"]["name"], "--namespace", namespace)
-
-
-def secret_of(cluster, release, objects):
-    for it in objects:
-        if it["kind"] == "Secret":
-            data = live(cluster, release, it)["data"]
-            return {key: base64.b64decode(value).decode() for key, value in data.items()}
+def secret_of(cluster, objects):
+    for it in cluster.live([it for it in objects if it["kind"] == "Secret"]).values():
+        return {name: base64.b64decode(value).decode() for name, value in it["data"].items()}
     return None
 
 
-def assert_applied(cluster, release, objects):
+def assert_applied(cluster, objects):
+    live = cluster.live(objects)
     for wanted in objects:
-        found = live(cluster, release, wanted)
-        assert found, wanted["metadata"]
-        assert_part(wanted, found, f"{wanted['kind']}/{wanted['metadata']['name']}")
+        assert key(wanted) in live, f"{key(wanted)} is missing"
+        assert_part(wanted, live[key(wanted)], f"{wanted['kind']}/{wanted['metadata']['name']}")
 
 
 def assert_part(wanted, found, path):
     """All that was asked for is there; a cluster adds what it defaults."""
     if isinstance(wanted, dict):
-        for key, value in wanted.items():
-            if value is not None and value != {} and not (key == "annotations" and value is None):
-                assert isinstance(found, dict) and key in found, f"{path}.{key} is missing"
-                assert_part(value, found[key], f"{path}.{key}")
+        for name, value in wanted.items():
+            if value is not None and value != {}:
+                assert isinstance(found, dict) and name in found, f"{path}.{name} is missing"
+                assert_part(value, found[name], f"{path}.{name}")
     elif isinstance(wanted, list):
         assert len(wanted) == len(found), path
         for index, (one, other) in enumerate(zip(wanted, found)):
