@@ -9,15 +9,21 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path += [str(HERE), str(HERE.parent.parent / "docs")]
 
+from chart_installation import ChartInstallation  # noqa: E402
 from hub import Hub  # noqa: E402
 from installation import Installation  # noqa: E402
 
 LAST_LINES = 150
 
 
+def pytest_addoption(parser):
+    parser.addoption("--chart", action="store_true", help="K8s Manager is a pod of the Helm chart, not a process beside the cluster")
+
+
 def pytest_configure(config):
     config.folder = tempfile.TemporaryDirectory(prefix="k8smgr-hub-test-")
-    config.installation = Installation(pathlib.Path(config.folder.name))
+    kind = ChartInstallation if config.getoption("--chart") else Installation
+    config.installation = kind(pathlib.Path(config.folder.name))
 
 
 def pytest_unconfigure(config):

@@ -26,6 +26,8 @@ spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}
 
 
 class Installation:
+    namespace = "default"
+
     def __init__(self, folder):
         self.folder = folder
         folder.chmod(0o755)  # the pods run as other users
@@ -46,7 +48,7 @@ class Installation:
     def start_cluster(self):
         listen = f"127.0.0.1:{free_port()}"
         command = [K8SMGR, "local-cluster", "--listen", listen, "--data-dir", self.kubeconfig.parent]
-        for path in {sys.prefix, sys.base_prefix} - {"/usr"}:
+        for path in self.host_paths():
             command += ["--host-path", path]
         cluster = self.run("cluster", command, {})
         cluster.wait_until(lambda: self.kubeconfig.exists() and self.kubectl_succeeds(), "kubectl is answered")
@@ -58,13 +60,21 @@ class Installation:
         assert made.returncode == 0, made.stderr
         (self.kubeconfig.parent / "claims" / made.stdout).symlink_to(self.homes)
 
+    def host_paths(self):
+        """What pods see of this machine beside /usr."""
+        return {sys.prefix, sys.base_prefix} - {"/usr"}
+
     def start_k8smgr(self):
         self.write_config()
         listen = self.url.removeprefix("http://")
         command = [K8SMGR, "serve", "--listen", listen, "--config", self.folder / "config.json"]
         command += ["--database-url", f"sqlite://{self.folder}/k8smgr.sqlite3"]
         environment = {f"{name.upper()}_USER_PASS": password for name, password in self.passwords.items()}
-        environment |= {"KUBECONFIG": str(self.kubeconfig), "DEPLOYMENT_NAME": "k8smgr-test", "DEPLOYMENT_NAMESPACE": "default"}
+        environment |= {
+            "KUBECONFIG": str(self.kubeconfig),
+            "DEPLOYMENT_NAME": "k8smgr-test",
+            "DEPLOYMENT_NAMESPACE": self.namespace,
+        }
         self.k8smgr = self.run("k8smgr", command, environment)
         self.k8smgr.wait_until(self.is_healthy, "/api/health/ answers")
 
@@ -130,7 +140,7 @@ class Installation:
         return processes_with({"TEST_INSTALLATION": self.mark, **environment})
 
     def kubectl(self, *arguments, stdin=""):
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
+        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *arguments]
         return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
 
     def kubectl_succeeds(self):
@@ -153,14 +163,16 @@ class Installation:
         answers = [self.kubectl(*question) for question in questions]
         return "\n".join(answer.stdout + answer.stderr for answer in answers)
 
+    def rendered_files(self):
+        return sorted(map(str, (self.folder / "services").rglob("*")))
+
     def left_behind(self):
         """Objects, processes, records and rendered files that no running server explains."""
-        rendered = self.folder / "services"
         return {
             "objects": sorted(map(str, self.objects() - self.objects_before)),
             "processes": self.server_processes(),
             "services": [service for credential in CREDENTIALS for service in self.services(credential)],
-            "files": sorted(map(str, rendered.rglob("*"))),
+            "files": self.rendered_files(),
         }
 
     def assert_nothing_is_left(self, seconds=60):

@@ -13,9 +13,18 @@ use super::wait::eventually;
 
 pub const NAMESPACE: &str = "golden";
 
+/// Who K8s Manager is in the embedded cluster. It may everything, so that descriptions of any kind can be tested; what it
+/// does call is written down and compared with its Role (tests/rights).
+const ACCOUNT: (&str, &str) = ("kube-system", "k8smgr-under-test");
+/// The folder in which the calls of this test are written down, a file a cluster.
+const CALLS_DIR: &str = "K8SMGR_CALLS_DIR";
+
 pub struct TestCluster {
     embedded: Option<LocalCluster>,
+    /// K8s Manager's.
     pub kubeconfig: String,
+    /// The test's own.
+    admin_kubeconfig: String,
     pub client: kube::Client,
     pub namespace: String,
 }
@@ -37,7 +46,7 @@ const KINDS: [(&str, &str, &str, &str); 10] = [
 impl TestCluster {
     pub async fn start() -> Self {
         let real = std::env::var("K8SMGR_TEST_CLUSTER").is_ok_and(|it| it == "kubeconfig");
-        let (embedded, kubeconfig, namespace) = if real {
+        let (embedded, admin_kubeconfig, namespace) = if real {
             let path = std::env::var("KUBECONFIG").expect("KUBECONFIG with K8SMGR_TEST_CLUSTER=kubeconfig");
             let kubeconfig = std::fs::read_to_string(path).unwrap();
             (None, kubeconfig, format!("k8smgr-test-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]))
@@ -46,10 +55,41 @@ impl TestCluster {
             let kubeconfig = embedded.kubeconfig();
             (Some(embedded), kubeconfig, NAMESPACE.to_owned())
         };
-        let client = connect(&kubeconfig).await;
-        let cluster = Self { embedded, kubeconfig, client, namespace };
+        let client = connect(&admin_kubeconfig).await;
+        let mut cluster = Self { embedded, kubeconfig: admin_kubeconfig.clone(), admin_kubeconfig, client, namespace };
         cluster.create_namespace().await;
+        if cluster.embedded.is_some() {
+            cluster.create_account().await;
+        }
         cluster
+    }
+
+    async fn create_account(&mut self) {
+        let (namespace, name) = ACCOUNT;
+        let accounts = resource("", "v1", "ServiceAccount", "serviceaccounts");
+        let accounts: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &accounts);
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
+        accounts.create(&PostParams::default(), &serde_json::from_value(account).unwrap()).await.unwrap();
+        let group = "rbac.authorization.k8s.io";
+        let bindings = resource(group, "v1", "ClusterRoleBinding", "clusterrolebindings");
+        let bindings: Api<DynamicObject> = Api::all_with(self.client.clone(), &bindings);
+        let binding = json!({"apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]});
+        bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+        let embedded = self.embedded.as_ref().expect("the embedded cluster");
+        self.kubeconfig = embedded.kubeconfig_of(namespace, name).expect("the account");
+    }
+
+    /// Where it is asked for: what K8s Manager called, a line a verb, API group and resource.
+    fn write_down_calls(&self) {
+        let (Some(embedded), Some(folder)) = (&self.embedded, std::env::var_os(CALLS_DIR)) else { return };
+        let (namespace, name) = ACCOUNT;
+        let lines: String =
+            embedded.calls_of(namespace, name).iter().map(|it| format!("{} {:?} {}\n", it.0, it.1, it.2)).collect();
+        let file = std::path::Path::new(&folder).join(uuid::Uuid::new_v4().to_string());
+        std::fs::write(file, lines).unwrap();
     }
 
     async fn create_namespace(&self) {
@@ -61,7 +101,7 @@ impl TestCluster {
 
     /// On new connections: those that were open may be dead.
     pub async fn reconnect(&mut self) {
-        self.client = connect(&self.kubeconfig).await;
+        self.client = connect(&self.admin_kubeconfig).await;
         self.is_back().await;
     }
 
@@ -85,12 +125,13 @@ impl TestCluster {
         self.client.apiserver_version().await.is_err()
     }
 
-    pub async fn end(self) {
-        match self.embedded {
+    pub async fn end(mut self) {
+        self.write_down_calls();
+        match self.embedded.take() {
             Some(embedded) => embedded.shutdown().await,
             None => {
                 let resource = resource("", "v1", "Namespace", "namespaces");
-                let api: Api<DynamicObject> = Api::all_with(self.client, &resource);
+                let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
                 let _ = api.delete(&self.namespace, &DeleteParams::background()).await;
             }
         }
@@ -218,6 +259,13 @@ impl TestCluster {
             (!names.iter().any(|it| it.contains(part))).then_some(())
         })
         .await;
+    }
+}
+
+impl Drop for TestCluster {
+    fn drop(&mut self) {
+        // Without an embedded cluster it was written down at the end.
+        self.write_down_calls();
     }
 }
 

@@ -136,6 +136,20 @@ impl LocalCluster {
         self.api.calls.all()
     }
 
+    /// What a ServiceAccount has called so far, in order: `("get", "", "pods/log")`, verb, API group and resource.
+    pub fn calls_of(&self, namespace: &str, service_account: &str) -> Vec<(String, String, String)> {
+        self.api.calls.of(&auth::User::service_account(namespace, service_account).name)
+    }
+
+    /// A kubeconfig for a ServiceAccount, good for a day, as YAML; `None` where there is no such account.
+    pub fn kubeconfig_of(&self, namespace: &str, service_account: &str) -> Option<String> {
+        const DAY_SECONDS: i64 = 24 * 3600;
+        let key = storage::Key::new(storage::Resource::core("serviceaccounts"), namespace, service_account);
+        let account = self.api.storage.get(&key)?;
+        let (token, _) = self.api.auth.issue(&account, None, None, DAY_SECONDS);
+        Some(startup::kubeconfig(&self.url(), self.authority(), &token))
+    }
+
     /// A kubeconfig for the administrator, as YAML.
     pub fn kubeconfig(&self) -> String {
         startup::kubeconfig(&self.url(), self.authority(), self.api.auth.admin_token())

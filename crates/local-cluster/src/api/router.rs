@@ -42,6 +42,7 @@ pub async fn answer(api: &Arc<Api>, request: ApiRequest) -> Option<Answer> {
         None => target.kind.plural.clone(),
     };
     api.calls.count(verb, &resource);
+    api.calls.note(&user, verb, &target.kind.group, &resource);
     if let Err(error) = authorize(api, &user, &target, verb, &resource) {
         return Some(response::refusal(&error));
     }
