@@ -22,3 +22,4 @@ pub mod services;
 pub mod store;
 pub mod stored_log_handlers;
 pub mod user_homes;
+pub mod user_jobs;

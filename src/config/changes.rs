@@ -49,6 +49,8 @@ at_restart! {
     metrics.listen;
     leader_election.method;
     leader_election.lease_seconds;
+    userjobs.bind_address;
+    userjobs.ssh_program;
 }
 
 impl Config {
@@ -116,7 +118,8 @@ mod tests {
                 "services": {"base": "/b", "shrunken_list_percent": 7, "env": {"A": "secret"}},
                 "startup": {"create_user": {"hub": []}}, "metrics": {"listen": "127.0.0.1:3"},
                 "http": {"max_header_bytes": 8192, "shutdown_delay_seconds": 1, "max_body_bytes": 5},
-                "leader_election": {"method": "database", "lease_seconds": 7}}"#,
+                "leader_election": {"method": "database", "lease_seconds": 7},
+                "userjobs": {"bind_address": "::", "ssh_program": "/opt/ssh"}}"#,
         );
         let kept = new.keep_until_restart(&running);
         assert_eq!(kept, AT_RESTART);

@@ -20,6 +20,7 @@ mod startup;
 mod status_information;
 mod tunnel;
 mod unknown_keys;
+mod user_jobs;
 mod userhomes;
 mod values;
 
@@ -47,6 +48,7 @@ pub use startup::Startup;
 pub use status_information::StatusInformation;
 pub use tunnel::{CertificatePath, Tunnel, TunnelStage};
 pub use unknown_keys::{UnknownKey, unknown_keys};
+pub use user_jobs::UserJobs;
 pub use userhomes::UserHomes;
 pub use values::{FileName, FolderName, Indicators, ReplaceValue};
 
@@ -58,6 +60,9 @@ pub struct Config {
     pub services: Services,
     /// Where the persistent data of users lives.
     pub userhomes: UserHomes,
+    /// User jobs: ports of the nodes of an HPC system, reached through ssh. The variable SSHCONFIGFILE names the ssh
+    /// configuration; without it there are none.
+    pub userjobs: UserJobs,
     /// The hubs to be told that K8s Manager has started, so that they make their tunnels again. Restart.
     pub tunnel: Vec<Tunnel>,
     /// What is done once at the start of K8s Manager.
@@ -94,6 +99,7 @@ impl Default for Config {
         Self {
             services: Services::default(),
             userhomes: UserHomes::default(),
+            userjobs: UserJobs::default(),
             tunnel: Vec::new(),
             startup: Startup::default(),
             error_messages: BTreeMap::new(),

@@ -109,6 +109,12 @@ pub const METRICS: &[Metric] = &[
         "Failures of watches on the Kubernetes API; each watch is taken up again."),
     counter("k8smgr_watches_begun_again_total", &[],
         "Watches that listed everything anew because they lacked a service that is there."),
+    counter("k8smgr_user_job_requests_total", &["outcome"],
+        "Requests for user jobs: `made`, `refused` (the request was wrong) or `failed`."),
+    gauge("k8smgr_user_jobs", &["state"],
+        "User jobs that were made, at the process that leads: `working`, or `failing` (their forwards or their Service are tried again)."),
+    counter("k8smgr_ssh_connections_lost_total", &[],
+        "Connections of ssh for user jobs that broke and were made again."),
     gauge("k8smgr_build_info", &["version"],
         "Always 1; the version is the label."),
 ];
