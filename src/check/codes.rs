@@ -76,6 +76,17 @@ codes! {
     HubCredentials "hub-credentials" Warning
         "The variable that cred_env_name names is not set here: the hub is not told of a restart."
         "Set it where K8s Manager runs. Where this check runs elsewhere, set it to anything."
+    SshProgram "ssh-program" Error
+        "SSHCONFIGFILE is set and the program ssh is not there: no user job can be made."
+        "Install OpenSSH's client in the image, or set userjobs.ssh_program."
+    SshConfiguration "ssh-configuration" Error
+        "The file that SSHCONFIGFILE names, or one that it includes, cannot be read, or others may write to it."
+        "Correct the path, mount the file, or take the right to write away."
+    SshAliases "ssh-aliases" Warning
+        "The ssh configuration names no host for user jobs: each one is refused."
+        "Name each host literally as `Host tunnel_<hostname>`; patterns do not count."
+    SshTargets "ssh-targets" Warning
+        "A pattern of userjobs.allowed_target_nodes cannot match any node." "Correct it, or remove it."
     LogDirectory "log-directory" Warning
         "A folder of logs.directories is not there or is no folder: no file handler can write there."
         "Make the folder, or remove it from the list."

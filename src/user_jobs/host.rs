@@ -111,7 +111,7 @@ impl Host {
         let now = Instant::now();
         if all_is_well {
             (self.pause, self.try_again_at) = (FIRST_PAUSE, now);
-            return CHECK_EVERY;
+            return if self.master.is_some() { CHECK_EVERY } else { SURVEY_EVERY };
         }
         if now >= self.try_again_at {
             self.try_again_at = now + self.pause;

@@ -94,6 +94,9 @@ impl Host {
             let Some(master) = &self.master else { continue };
             let forward = Forward::new(self.jobs.bind_address, local, &job.target_node, port.remote);
             let known = self.forwards.entry(job.sequence).or_default();
+            if self.made.contains(&job.sequence) && known.get(&local) == Some(&forward) {
+                continue;
+            }
             // Noted before it is asked for: an answer may be lost.
             known.insert(local, forward.clone());
             match master.forward(&forward).await {

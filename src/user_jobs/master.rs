@@ -22,11 +22,9 @@ pub const COMMAND_TIME: Duration = Duration::from_secs(3);
 const END_TIME: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What does not depend on the operator's configuration: no questions, no process in the background, no shell, and a
-/// network that went away is noticed. What ssh before 8.7 does not know is skipped.
-const OPTIONS: [&str; 12] = [
-    "IgnoreUnknown=ForkAfterAuthentication",
-    "ForkAfterAuthentication=no",
+/// What does not depend on the operator's configuration: no questions, one process, no shell, and a network that went away
+/// is noticed.
+const OPTIONS: [&str; 10] = [
     "BatchMode=yes",
     "ControlMaster=yes",
     "ControlPersist=no",

@@ -139,7 +139,7 @@ impl UserJobs {
                 return Some(told);
             }
             tokio::select! {
-                _ = changes.next() => {}
+                () = told_of_jobs(changes) => {}
                 () = sleep_until(deadline) => return None,
                 () = self.ending.cancelled() => return None,
             }
@@ -184,7 +184,7 @@ impl UserJobs {
         let gone = async {
             while !matches!(self.store.user_job_by_sequence(job.sequence).await, Ok(None)) {
                 tokio::select! {
-                    _ = changes.next() => {}
+                    () = told_of_jobs(&mut changes) => {}
                     () = self.ending.cancelled() => return,
                 }
             }
@@ -193,6 +193,15 @@ impl UserJobs {
             tracing::warn!(service, "the removal of a user job takes long and goes on");
         }
         Ok(())
+    }
+}
+
+async fn told_of_jobs(changes: &mut Changes) {
+    loop {
+        let batch = changes.next().await;
+        if batch.user_jobs || batch.everything {
+            return;
+        }
     }
 }
 

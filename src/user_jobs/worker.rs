@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::UserJobs;
 use super::host::Host;
-use super::{UserJobs, control_folder::ControlFolder};
 use crate::domain::{ServiceState, UserJob, UserJobState};
 use crate::store::StoreError;
 
@@ -50,7 +50,8 @@ impl Worker {
         // Those of the last time that this process led.
         self.jobs.hosts.wait().await;
         let mut changes = self.jobs.store.changes().await;
-        end_strays(&self.jobs.control_folder).await;
+        // Connections that an earlier process left hold the very ports that are wanted now.
+        self.jobs.control_folder.end_all().await;
         let mut is_lost = false;
         loop {
             let pause = match self.round().await {
@@ -186,9 +187,4 @@ impl Drop for Worker {
             metrics::gauge!("k8smgr_user_jobs", "state" => state).set(0.0);
         }
     }
-}
-
-/// Connections that an earlier process left hold the very ports that are wanted now.
-async fn end_strays(folder: &ControlFolder) {
-    folder.end_all().await;
 }

@@ -4,6 +4,7 @@
 mod support;
 
 use k8smgr::fail_points::{KILL_AT, Point};
+use k8smgr::store::Store;
 use serde_json::json;
 
 use support::app::{JUPYTERHUB, TestApp, basic};
@@ -54,19 +55,21 @@ impl Site {
         service["spec"]["ports"][0]["targetPort"].as_u64().and_then(|it| it.try_into().ok())
     }
 
-    async fn nothing_is_left(&self, process: &Process, address: std::net::SocketAddr) {
+    async fn nothing_is_left(&self) {
         eventually("nothing is left", async || {
-            let list = self.request("GET", "/api/userjobs/").send(address).await;
-            let is_gone = list.body == "[]" && self.local_port().await.is_none();
+            let jobs = self.store().await.user_jobs().await.unwrap();
+            let is_gone = jobs.is_empty() && self.local_port().await.is_none();
             (is_gone && self.masters().await.is_empty()).then_some(())
         })
         .await;
-        let _ = process;
+    }
+
+    async fn store(&self) -> Store {
+        Store::connect(&self.app.database_url()).await.unwrap()
     }
 
     async fn masters(&self) -> Vec<(i32, String)> {
-        let store = k8smgr::store::Store::connect(&self.app.database_url()).await.unwrap();
-        let installation = store.installation_id().await.unwrap();
+        let installation = self.store().await.installation_id().await.unwrap();
         processes_with(&format!("/k8smgr-{installation}/"))
     }
 }
@@ -102,7 +105,7 @@ async fn a_kill_at_any_point_of_a_user_job_leaves_it_whole_or_gone() {
             eventually("it works", async || ask(port, "hello").await.filter(|it| it == "one: hello")).await;
             assert_eq!(site.request("DELETE", "/api/userjobs/uj1/").send(address).await.status, 204);
         }
-        site.nothing_is_left(&process, address).await;
+        site.nothing_is_left().await;
         // Nothing of it stands in the way of the next one.
         assert_eq!(site.post().send(address).await.status, 201, "{point:?}");
         let port = site.local_port().await.unwrap();

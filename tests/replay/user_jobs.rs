@@ -72,6 +72,7 @@ async fn user_jobs_answer_as_recorded() {
     // Written as it was, or refused as today's rules for names are: nothing is made before a Service.
     let five = app.send(&records.record("uj.post.type.service.5").request()).await;
     assert!(matches!(five.status, 201 | 400), "{}", five.body);
+    app.send_as(JUPYTERHUB, Request::new("DELETE", "/api/userjobs/5/")).await;
     for id in [
         "uj.post.list",
         "uj.post.type.ports.list",

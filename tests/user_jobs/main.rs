@@ -70,5 +70,7 @@ async fn answers(port: u16, expected: &str) {
 /// The installation's masters: their sockets' folder stands in their arguments.
 async fn masters(app: &TestApp) -> Vec<(i32, String)> {
     let installation = app.app().store.installation_id().await.unwrap();
-    support::ssh_server::processes_with(&format!("/k8smgr-{installation}/"))
+    let mut found = support::ssh_server::processes_with(&format!("/k8smgr-{installation}/"));
+    found.retain(|it| it.1.contains("ControlMaster=yes"));
+    found
 }
