@@ -75,6 +75,7 @@ impl From<RequestError> for ApiError {
             RequestError::NotFound => ApiError::NotFound,
             // A hub shows it as HTML, and what ssh says comes from elsewhere.
             RequestError::Failed(reason) => {
+                tracing::warn!(reason, "a user job was not made");
                 ApiError::Failed { error: HEADLINE.to_owned(), detailed_error: escape_html(&reason) }
             }
             RequestError::Store(error) => error.into(),

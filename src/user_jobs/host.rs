@@ -15,7 +15,7 @@ use crate::domain::{UserJob, UserJobState};
 use crate::fail_points::fail_point;
 
 /// How often a connection is asked whether it still answers: one that hangs does not end.
-const CHECK_EVERY: Duration = Duration::from_secs(10);
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether the Services are as they should be.
 const SURVEY_EVERY: Duration = Duration::from_secs(60);
 /// After a failure, twice as long each time: a login node bans who knocks too often.

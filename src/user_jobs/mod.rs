@@ -23,6 +23,7 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ pub struct UserJobs {
     ending: CancellationToken,
     /// What does not work, by sequence.
     problems: Mutex<BTreeMap<i64, String>>,
+    /// How many jobs are made, or being made again.
+    running: AtomicUsize,
 }
 
 impl UserJobs {
@@ -95,6 +98,7 @@ impl UserJobs {
             hosts,
             ending: CancellationToken::new(),
             problems: Mutex::default(),
+            running: AtomicUsize::default(),
         })
     }
 
@@ -124,6 +128,13 @@ impl UserJobs {
         self.problems().len()
     }
 
+    fn count(&self) {
+        let running = self.running.load(Ordering::SeqCst);
+        let failing = self.failing().min(running);
+        metrics::gauge!("k8smgr_user_jobs", "state" => "failing").set(failing as f64);
+        metrics::gauge!("k8smgr_user_jobs", "state" => "working").set((running - failing) as f64);
+    }
+
     fn problems(&self) -> std::sync::MutexGuard<'_, BTreeMap<i64, String>> {
         self.problems.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,6 +154,7 @@ impl UserJobs {
             (Some(_), None) => tracing::info!(credential, service, hostname, "a user job works again"),
             _ => {}
         }
+        self.count();
     }
 
     fn ssh(&self) -> Result<&Ssh, MakeError> {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -72,7 +73,7 @@ impl Worker {
                 loop {
                     let batch = changes.next().await;
                     let is_owner = batch.services.iter().any(|it| owners.contains(it));
-                    if batch.user_jobs || batch.everything || is_owner {
+                    if batch.user_jobs || batch.users || batch.everything || is_owner {
                         return;
                     }
                 }
@@ -174,17 +175,15 @@ impl Worker {
                 is_changed
             });
         }
-        let failing = self.jobs.failing().min(working);
-        metrics::gauge!("k8smgr_user_jobs", "state" => "failing").set(failing as f64);
-        metrics::gauge!("k8smgr_user_jobs", "state" => "working").set((working - failing) as f64);
+        self.jobs.running.store(working, Ordering::SeqCst);
+        self.jobs.count();
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
         self.jobs.problems().clear();
-        for state in ["failing", "working"] {
-            metrics::gauge!("k8smgr_user_jobs", "state" => state).set(0.0);
-        }
+        self.jobs.running.store(0, Ordering::SeqCst);
+        self.jobs.count();
     }
 }

@@ -74,7 +74,7 @@ async fn a_connection_that_dies_or_hangs_is_made_again_on_the_same_ports() {
         answers(ports[1], "two: hello").await;
         println!("made again {} ms after {signal:?}", begun.elapsed().as_millis());
     }
-    // One that hangs says nothing: it is asked every ten seconds.
+    // One that hangs says nothing: it is asked every five seconds.
     let master = masters(&app).await[0].0;
     kill(master, Signal::STOP);
     let begun = Instant::now();

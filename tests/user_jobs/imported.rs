@@ -45,7 +45,7 @@ async fn an_imported_job_is_forwarded_on_its_port_and_its_service_becomes_ours()
     assert_eq!(get(&app, "uj2").await.status, 200, "it is kept");
     let told = eventually("the others are told", async || {
         let told = app.send(&Request::get("/readyz?verbose")).await.body;
-        told.contains("[!]user-jobs failed: 2 do not work").then_some(told)
+        (told.contains("[!]user-jobs failed: ") && told.contains("2 do not work; the log says why")).then_some(told)
     })
     .await;
     assert!(told.contains("readyz check passed"), "{told}");
