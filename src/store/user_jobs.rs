@@ -95,6 +95,7 @@ impl Store {
     pub async fn user_jobs_without_user(&self) -> Result<Vec<i64>, StoreError> {
         query!(self.read, |connection| dsl::user_jobs
             .filter(not(exists(users::table.filter(users::name.eq(dsl::credential)))))
+            .order(dsl::sequence)
             .select(dsl::sequence)
             .load::<i64>(connection))
     }
@@ -102,6 +103,7 @@ impl Store {
     /// The marks of all jobs' Services. Of a row that cannot be read, too: whoever asks takes what is missing for gone.
     pub async fn user_job_marks(&self, installation: &str) -> Result<Vec<Mark>, StoreError> {
         let rows = query!(self.read, |connection| dsl::user_jobs
+            .order(dsl::sequence)
             .select((dsl::credential, dsl::service, dsl::token))
             .load::<(String, String, String)>(connection))?;
         rows.into_iter()
