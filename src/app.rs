@@ -29,6 +29,7 @@ use crate::services::{Services, Site, follow_changes, recover_forever};
 use crate::store::{DatabaseUrl, ProcessLock, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
 use crate::tls::{ServerTls, TlsFiles};
+use crate::user_jobs::{self, UserJobs};
 
 /// Everything that a process needs to know before it starts.
 pub struct Settings {
@@ -69,6 +70,8 @@ pub struct App {
     pub leader: Leader,
     pub store: Store,
     pub services: Arc<Services>,
+    user_jobs: Arc<UserJobs>,
+    forwarding: JoinHandle<()>,
     /// The last to go.
     _process_lock: ProcessLock,
 }
@@ -123,11 +126,15 @@ impl App {
         let handlers = log_handlers::of_this_process();
         let metrics_page = Arc::new(MetricsPage::new(store.clone(), cluster.clone(), handlers.clone()));
         let leader = leader(&store, &cluster, &config.current(), &site);
+        let user_jobs =
+            UserJobs::new(store.clone(), cluster.clone(), config.clone(), user_jobs_site(&environment, &site));
+        user_jobs.begin().await.context("failed to look at the stored user jobs")?;
         let services = Services::new(store.clone(), cluster.clone(), config.clone(), descriptions, site, clock);
         let health = Arc::new(conditions::all(conditions::Parts {
             store: store.clone(),
             cluster,
             services: services.clone(),
+            user_jobs: user_jobs.clone(),
             log_handlers: handlers,
             reloader: reloader.clone(),
             leader: leader.clone(),
@@ -149,6 +156,7 @@ impl App {
         let (end, ended) = watch::channel(false);
         let api = Api {
             services: services.clone(),
+            user_jobs: user_jobs.clone(),
             authenticator,
             users: Users::new(store.clone()),
             log_handlers: log_handlers.clone(),
@@ -162,6 +170,8 @@ impl App {
         let server = tokio::spawn(Server::new(listener, routes(api), limits).with_tls(tls.clone()).run(ended));
         let recovered = services.clone();
         let recovery = tokio::spawn(leader.clone().while_leading(move || recover_forever(recovered.clone())));
+        let forwarded = user_jobs.clone();
+        let forwarding = tokio::spawn(leader.clone().while_leading(move || user_jobs::lead(forwarded.clone())));
         let service_changes = tokio::spawn(follow_changes(services.clone(), service_changes));
         let log_changes = tokio::spawn(log_handlers.follow_forever());
         let changes = tokio::spawn(follow_forever(reloader.clone(), tls, hangups));
@@ -183,6 +193,8 @@ impl App {
             leader,
             store,
             services,
+            user_jobs,
+            forwarding,
             _process_lock: process_lock,
         })
     }
@@ -207,6 +219,7 @@ impl App {
         let work_ends = Deadline::after(LONGEST_WORK);
         self.health.begin_end();
         self.services.announce_end();
+        self.user_jobs.announce_end();
         let resigned = tokio::spawn({
             let leader = self.leader.clone();
             async move { leader.resign().await }
@@ -220,7 +233,9 @@ impl App {
         let served = self.server.await;
         self.services.finish_work(Deadline::after(LAST_WORK)).await;
         resigned.await.context("resigning broke off")?;
-        let tasks = [self.recovery, self.service_changes, self.log_changes, self.changes, self.upkeep];
+        // It leads no more, and so has let go of its connections.
+        self.user_jobs.ended().await;
+        let tasks = [self.recovery, self.forwarding, self.service_changes, self.log_changes, self.changes, self.upkeep];
         tasks.iter().for_each(JoinHandle::abort);
         // Their connections are closed with them: whoever looks at the database's files next finds them at rest.
         for task in tasks {
@@ -257,6 +272,16 @@ fn leader(store: &Store, cluster: &Cluster, config: &Config, site: &Site) -> Lea
     }
     let settings = &config.leader_election;
     Leader::elected(Election::new(settings, store.clone(), cluster.clone(), &site.namespace, &site.installation))
+}
+
+fn user_jobs_site(environment: &Environment, site: &Site) -> user_jobs::Site {
+    user_jobs::Site {
+        deployment_name: site.deployment_name.clone(),
+        namespace: site.namespace.clone(),
+        installation: site.installation.clone(),
+        pod_name: environment.pod_name.clone(),
+        ssh_config_file: environment.ssh_config_file.clone(),
+    }
 }
 
 async fn create_users(store: &Store, config: &Config, environment: &Environment) -> anyhow::Result<()> {

@@ -49,6 +49,19 @@ mod armed {
         EndBeforeLatch EndAfterLatch EndAfterWorkload EndAfterNote
         UpdateBeforeRecord UpdateAfterRecord UpdateBetweenObjects UpdateAfterObjects
         RecoverBegin RecoverBeforeStop RecoverAfterRecord RecoverAfterObjects RecoverBeforeWorkload RecoverEnd
+        UserJobAfterPorts UserJobAfterService UserJobAfterConnection UserJobAfterForward UserJobBeforeRunning
+        UserJobAfterRunning UserJobBeforeCancel UserJobAfterCancel UserJobAfterDeletion
+    }
+
+    impl Point {
+        /// All but those within user jobs, which only whoever has an ssh server comes to.
+        pub fn of_services() -> impl Iterator<Item = Point> {
+            Self::ALL.iter().copied().filter(|it| *it < Point::UserJobAfterPorts)
+        }
+
+        pub fn of_user_jobs() -> impl Iterator<Item = Point> {
+            Self::ALL.iter().copied().filter(|it| *it >= Point::UserJobAfterPorts)
+        }
     }
 
     struct Order {

@@ -23,3 +23,4 @@ pub mod store;
 pub mod stored_log_handlers;
 pub mod tls;
 pub mod user_homes;
+pub mod user_jobs;

@@ -15,6 +15,7 @@ use crate::reload::Reloader;
 use crate::services::Services;
 use crate::store::Store;
 use crate::tls::ServerTls;
+use crate::user_jobs::UserJobs;
 
 /// How long a new process may be unready for want of the cluster. Then it answers from what the database says: were
 /// it the only replica, every poll would fail meanwhile.
@@ -25,6 +26,7 @@ pub(super) struct Parts {
     pub store: Store,
     pub cluster: Cluster,
     pub services: Arc<Services>,
+    pub user_jobs: Arc<UserJobs>,
     pub log_handlers: LogHandlers,
     pub reloader: Arc<Reloader>,
     pub leader: Leader,
@@ -35,7 +37,7 @@ pub(super) struct Parts {
 
 /// How each part of the house is doing.
 pub(super) fn all(parts: Parts) -> Conditions {
-    let Parts { store, cluster, services, log_handlers, reloader, leader, tls, namespace } = parts;
+    let Parts { store, cluster, services, user_jobs, log_handlers, reloader, leader, tls, namespace } = parts;
     let (config, descriptions, skeletons) = (reloader.clone(), reloader.clone(), reloader);
     let (pods, begun) = (Watched::pods(&namespace), Instant::now());
     let (watches, failing) = (cluster.watches().clone(), cluster.watches().clone());
@@ -71,6 +73,12 @@ pub(super) fn all(parts: Parts) -> Conditions {
             let since = status.skeletons_broken_since;
             let broken = status.skeletons().map(|reason| Failure { reason, since });
             ready(broken.map_or(Ok(()), Err))
+        })
+        .telling("user-jobs", move || {
+            ready(match user_jobs.failing() {
+                0 => Ok(()),
+                failing => Err(format!("{failing} do not work; the log says why").into()),
+            })
         })
         .telling("log-handlers", move || {
             let failing = log_handlers.statuses().into_iter().filter(|(_, status)| status.failing.is_some());

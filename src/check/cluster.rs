@@ -33,6 +33,9 @@ pub async fn check(cluster: &Cluster, checked: &mut Checked) -> Result<Rights, C
 pub async fn rights(cluster: Option<&Cluster>, checked: &Checked) -> Result<Rights, ClusterError> {
     let default = &checked.site.namespace;
     let mut rights = Rights::of_k8s_manager(default);
+    if checked.has_user_jobs {
+        rights.add_user_jobs(default);
+    }
     let mut seen = BTreeSet::new();
     for planned in &checked.planned {
         let update = planned.plan.new.update_manifest.as_deref().unwrap_or_default();

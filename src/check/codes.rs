@@ -91,6 +91,17 @@ codes! {
     TlsKeyPermissions "tls-key-permissions" Warning
         "The TLS key may be read by everybody, or written by others than its owner."
         "Give it the mode 0400, or 0440 with a group of K8s Manager's own; for a Secret volume: defaultMode and fsGroup."
+    SshProgram "ssh-program" Error
+        "SSHCONFIGFILE is set and the program ssh is not there: no user job can be made."
+        "Install OpenSSH's client in the image, or set userjobs.ssh_program."
+    SshConfiguration "ssh-configuration" Error
+        "The file that SSHCONFIGFILE names, or one that it includes, cannot be read, or others may write to it."
+        "Correct the path, mount the file, or take the right to write away."
+    SshAliases "ssh-aliases" Warning
+        "The ssh configuration names no host for user jobs: each one is refused."
+        "Name each host literally as `Host tunnel_<hostname>`; patterns do not count."
+    SshTargets "ssh-targets" Warning
+        "A pattern of userjobs.allowed_target_nodes cannot match any node." "Correct it, or remove it."
     LogDirectory "log-directory" Warning
         "A folder of logs.directories is not there or is no folder: no file handler can write there."
         "Make the folder, or remove it from the list."

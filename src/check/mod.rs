@@ -25,6 +25,7 @@ pub mod rights;
 pub mod sample;
 mod skeletons;
 mod tls;
+mod user_jobs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -92,6 +93,8 @@ pub struct Planned {
 /// Everything that was found without a cluster; the cluster adds to it.
 pub struct Checked {
     pub site: Site,
+    /// Whether user jobs are wanted, which need rights of their own.
+    pub has_user_jobs: bool,
     /// `None` where it cannot be used.
     pub config: Option<Config>,
     pub planned: Vec<Planned>,
@@ -114,7 +117,8 @@ pub fn check(options: &Options) -> Result<Checked, CheckError> {
         installation: "check".to_owned(),
     };
     let (findings, report) = (Findings::default(), Report::default());
-    let mut checked = Checked { site, config: None, planned: Vec::new(), findings, report };
+    let has_user_jobs = environment.ssh_config_file.is_some();
+    let mut checked = Checked { site, has_user_jobs, config: None, planned: Vec::new(), findings, report };
     let file = match &options.config {
         None => ConfigFile::defaults(),
         Some(path) => {
@@ -135,6 +139,7 @@ pub fn check(options: &Options) -> Result<Checked, CheckError> {
     hubs::check(&file, |name| std::env::var_os(name).is_some_and(|it| !it.is_empty()), findings);
     skeletons::check(&file, &installation, findings);
     tls::check(&file, environment, findings);
+    user_jobs::check(&file, environment.ssh_config_file.as_deref(), findings);
     narrow(&mut installation, options)?;
     let usages = every_description(&file, &installation, &selectors, options, &mut checked)?;
     if options.credentials.is_empty() && options.stages.is_empty() {

@@ -36,6 +36,11 @@ impl Rights {
         rights
     }
 
+    /// User jobs have a Service each; the label by which these find the pod that leads is a patch of a pod, as above.
+    pub fn add_user_jobs(&mut self, namespace: &str) {
+        self.add(Some(namespace), "", "services", &OF_OBJECTS);
+    }
+
     /// An object of a description. The pods of a workload are watched where it is.
     pub fn add_object(&mut self, resource: &ResourceName, kind: &str, namespace: Option<&str>, is_workload: bool) {
         let namespace = namespace.filter(|_| resource.is_namespaced);

@@ -81,6 +81,17 @@ impl Cluster {
         list(&pods, &selector, deadline).await.map(Some)
     }
 
+    /// The pods of a namespace that carry certain labels.
+    pub async fn pods_labelled(
+        &self,
+        namespace: &str,
+        selector: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<ObjectMeta>, ClusterError> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        list(&pods, selector, deadline).await
+    }
+
     /// The Secrets of a namespace that belong to a service of any installation.
     pub async fn marked_secrets(&self, namespace: &str, deadline: Deadline) -> Result<Vec<ObjectMeta>, ClusterError> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);

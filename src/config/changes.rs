@@ -53,6 +53,8 @@ at_restart! {
     tls.client_certificates;
     leader_election.method;
     leader_election.lease_seconds;
+    userjobs.bind_address;
+    userjobs.ssh_program;
 }
 
 impl Config {
@@ -121,7 +123,8 @@ mod tests {
                 "startup": {"create_user": {"hub": []}}, "metrics": {"listen": "127.0.0.1:3"},
                 "tls": {"certificate": "/c", "key": "/k", "client_ca": "/a", "client_certificates": "required"},
                 "http": {"max_header_bytes": 8192, "shutdown_delay_seconds": 1, "max_body_bytes": 5},
-                "leader_election": {"method": "database", "lease_seconds": 7}}"#,
+                "leader_election": {"method": "database", "lease_seconds": 7},
+                "userjobs": {"bind_address": "::", "ssh_program": "/opt/ssh"}}"#,
         );
         let kept = new.keep_until_restart(&running);
         assert_eq!(kept, AT_RESTART);

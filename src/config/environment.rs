@@ -48,6 +48,10 @@ pub struct Environment {
     pub superuser_password: Option<SecretString>,
     /// LOG_SMTP_USER and LOG_SMTP_PASSWORD, both or none: the login of the `smtp` log handler.
     pub smtp_login: Option<(String, SecretString)>,
+    /// SSHCONFIGFILE: the ssh configuration by which user jobs are reached.
+    pub ssh_config_file: Option<PathBuf>,
+    /// POD_NAME, else HOSTNAME: the pod that we run in.
+    pub pod_name: Option<String>,
     user_passwords: BTreeMap<String, SecretString>,
 }
 
@@ -81,6 +85,8 @@ impl Environment {
             tls_files: tls_files(get(TLS_CERTIFICATE), get(TLS_KEY))?,
             superuser_password: secret("SUPERUSER_PASS"),
             smtp_login: get("LOG_SMTP_USER").zip(secret("LOG_SMTP_PASSWORD")),
+            ssh_config_file: get("SSHCONFIGFILE").map(PathBuf::from),
+            pod_name: get("POD_NAME").or_else(|| get("HOSTNAME")),
             user_passwords: of_users.filter_map(|name| Some((name.clone(), secret(name)?))).collect(),
         })
     }

@@ -21,6 +21,7 @@ mod status_information;
 mod tls;
 mod tunnel;
 mod unknown_keys;
+mod user_jobs;
 mod userhomes;
 mod values;
 
@@ -49,6 +50,7 @@ pub use status_information::StatusInformation;
 pub use tls::{ClientCertificates, Tls};
 pub use tunnel::{CertificatePath, Tunnel, TunnelStage};
 pub use unknown_keys::{UnknownKey, unknown_keys};
+pub use user_jobs::UserJobs;
 pub use userhomes::UserHomes;
 pub use values::{FileName, FolderName, Indicators, ReplaceValue};
 
@@ -60,6 +62,9 @@ pub struct Config {
     pub services: Services,
     /// Where the persistent data of users lives.
     pub userhomes: UserHomes,
+    /// User jobs: ports of the nodes of an HPC system, reached through ssh. The variable SSHCONFIGFILE names the ssh
+    /// configuration; without it there are none.
+    pub userjobs: UserJobs,
     /// The hubs to be told that K8s Manager has started, so that they make their tunnels again. Restart.
     pub tunnel: Vec<Tunnel>,
     /// What is done once at the start of K8s Manager.
@@ -100,6 +105,7 @@ impl Default for Config {
         Self {
             services: Services::default(),
             userhomes: UserHomes::default(),
+            userjobs: UserJobs::default(),
             tunnel: Vec::new(),
             startup: Startup::default(),
             error_messages: BTreeMap::new(),

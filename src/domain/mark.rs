@@ -56,6 +56,18 @@ impl Mark {
         }
     }
 
+    /// The mark of a user job's Service. The token tells the job from an earlier one of the same name.
+    pub fn of_user_job(installation: &str, credential: &Credential, service: &str, token: &str) -> Self {
+        Self {
+            installation: installation.to_owned(),
+            credential: short_hash(credential.as_str()),
+            server: short_hash(service),
+            start: short_hash(token),
+            // No start's: a server's name is never empty.
+            service: short_hash(&format!("user-job//{credential}/{service}/{token}")),
+        }
+    }
+
     /// What the watch cache files the service under.
     pub fn service(&self) -> &str {
         &self.service

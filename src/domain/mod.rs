@@ -12,6 +12,7 @@ pub mod record;
 pub mod service_json;
 pub mod status;
 pub mod target;
+pub mod user_job;
 
 pub use clock::{Clock, Moment};
 pub use json::Json;
@@ -20,3 +21,4 @@ pub use names::{Credential, NameError, ServerName, ServiceName, StartId};
 pub use object_id::ObjectId;
 pub use record::{AppliedObject, NewService, ServiceRecord, ServiceState};
 pub use target::AllowedTarget;
+pub use user_job::{ForwardedPort, NewUserJob, UserJob, UserJobState};

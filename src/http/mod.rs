@@ -17,6 +17,8 @@ mod roots;
 mod server;
 mod services;
 mod user_input;
+mod user_job_input;
+mod user_jobs;
 mod users;
 mod view;
 mod waiting;
@@ -38,11 +40,13 @@ use crate::health::Conditions;
 use crate::metrics_page::MetricsPage;
 use crate::services::Services;
 use crate::stored_log_handlers::StoredLogHandlers;
+use crate::user_jobs::UserJobs;
 
 /// What the resources work with.
 #[derive(Clone)]
 pub struct Api {
     pub services: Arc<Services>,
+    pub user_jobs: Arc<UserJobs>,
     pub authenticator: Arc<Authenticator>,
     pub users: Users,
     pub log_handlers: Arc<StoredLogHandlers>,
@@ -90,12 +94,13 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
         .or(path!("api" / "users" / String).and(with()).and(call()).then(users::item)).unify()
         .or(path!("api" / "users" / String / "tokens").and(with()).and(call()).then(users::tokens)).unify()
         .or(path!("api" / "users" / String / "tokens" / String).and(with()).and(call()).then(users::token)).unify();
-    // Not served yet; who may not use them is told so all the same.
-    let later = path!("api" / "userjobs" / String).and(with()).and(call()).then(|_, api, call| admission::nothing(api, call, USER_JOB))
-        .or(path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))).unify()
+    let user_jobs = path!("api" / "userjobs").and(with()).and(call()).then(user_jobs::collection)
+        .or(path!("api" / "userjobs" / String).and(with()).and(call()).then(user_jobs::item)).unify();
+    // Nothing is there; who may not use the part is told so all the same.
+    let nothing = path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))
         .or(path!("api" / "logs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOGS))).unify();
     let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
-    open.or(services).unify().or(logs).unify().or(users).unify().or(later).unify().or(unknown).unify().boxed()
+    open.or(services).unify().or(logs).unify().or(users).unify().or(user_jobs).unify().or(nothing).unify().or(unknown).unify().boxed()
 }
 
 /// What is served on `metrics.listen`.

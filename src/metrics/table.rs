@@ -117,6 +117,12 @@ pub const METRICS: &[Metric] = &[
         "1 when certificate, key and authorities on the disk are good; 0 while bad ones are kept out."),
     gauge("k8smgr_tls_certificate_not_after_timestamp_seconds", &[],
         "When the certificate in use ends. Not there without TLS."),
+    counter("k8smgr_user_job_requests_total", &["outcome"],
+        "Requests for user jobs: `made`, `refused` (the request was wrong) or `failed`."),
+    gauge("k8smgr_user_jobs", &["state"],
+        "User jobs that were made, at the process that leads: `working`, or `failing` (their forwards or their Service are tried again)."),
+    counter("k8smgr_ssh_connections_lost_total", &[],
+        "Connections of ssh for user jobs that broke and were made again."),
     gauge("k8smgr_build_info", &["version"],
         "Always 1; the version is the label."),
 ];

@@ -13,12 +13,15 @@ use secrecy::ExposeSecret;
 use super::report::{Outcome, Report};
 use crate::auth::{ImportedHash, imported_hash, imported_token, token_hash};
 use crate::domain::group::Group;
-use crate::domain::{Credential, Json, ServerName, ServiceName, StartId};
+use crate::domain::user_job::ports_from_text;
+use crate::domain::{
+    Credential, ForwardedPort, Json, NewUserJob, ServerName, ServiceName, StartId, UserJob, UserJobState,
+};
 use crate::log_handlers::{Configuration, HandlerKind};
 use crate::services::{Adopted, Adoption, Services};
 use crate::store::{
     LogHandlerRow, ReferenceDatabase, ReferenceLogHandler, ReferenceService, ReferenceToken, ReferenceUser,
-    ReferenceUserJob, Store, StoreError, TokenAdded, User, UserJobRow,
+    ReferenceUserJob, Store, StoreError, TokenAdded, User,
 };
 
 /// The label of tokens that were taken over.
@@ -195,21 +198,29 @@ impl Import {
     }
 
     async fn user_job(&self, job: &ReferenceUserJob) -> Result<Outcome, StoreError> {
-        let row = UserJobRow {
-            credential: job.credential.clone(),
+        let Ok(credential) = Credential::parse(&job.credential) else {
+            return Ok(not_taken("its user was not taken"));
+        };
+        let Some(ports) = ports_from_text(&job.ports) else {
+            return Ok(not_taken("its ports cannot be read"));
+        };
+        let new = NewUserJob {
+            credential,
             service: job.service.clone(),
             hostname: job.hostname.clone(),
             target_node: job.target_node.clone(),
-            ports: job.ports.clone(),
+            ports,
+            state: UserJobState::Running,
+            owner: None,
+            token: String::new(),
         };
-        let rows = self.store.user_jobs().await?;
-        if rows.contains(&row) {
+        let present = self.store.user_job(&new.credential, &new.service).await?;
+        if present.as_ref().is_some_and(|it| is_same_job(it, &new)) {
             return Ok(Outcome::ThereAlready);
         }
-        let is_free = !rows.iter().any(|it| (&it.credential, &it.service) == (&row.credential, &row.service));
-        let added = is_free && (self.is_dry || self.store.insert_user_job(&row).await?);
+        let added = present.is_none() && (self.is_dry || self.store.insert_user_job(&new).await?.is_some());
         Ok(match added {
-            true => Outcome::Taken("kept; its forwards are not made".to_owned()),
+            true => Outcome::Taken("its forwards are made when the service runs".to_owned()),
             false => not_taken("there is another job of this service"),
         })
     }
@@ -219,6 +230,13 @@ impl Import {
 fn start_date(text: &str) -> Option<Timestamp> {
     let naive = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp());
     text.parse::<Timestamp>().ok().or_else(naive)
+}
+
+/// Whether a job is the one that is to be taken, whatever became of its local ports since.
+fn is_same_job(present: &UserJob, new: &NewUserJob) -> bool {
+    let ends = |ports: &[ForwardedPort]| ports.iter().map(|it| (it.wanted, it.remote)).collect::<Vec<_>>();
+    let target = (&present.hostname, &present.target_node) == (&new.hostname, &new.target_node);
+    target && ends(&present.ports) == ends(&new.ports)
 }
 
 /// Whether two objects have the same members, in whatever order.

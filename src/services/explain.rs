@@ -78,7 +78,7 @@ impl Services {
 }
 
 /// As Python's `html.escape`: the hub puts the text into a page as it is.
-pub(super) fn escape_html(text: &str) -> String {
+pub fn escape_html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -37,6 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use adopt::{AdoptError, Adopted, Adoption};
 pub use error::{PollError, StartError, StopError, UpdateError};
+pub use explain::escape_html;
 pub use follow::follow_changes;
 pub use known::KnownService;
 pub use plan::StartRequest;

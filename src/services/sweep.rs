@@ -102,7 +102,9 @@ impl Services {
         let labelled = self.cluster.labelled(&namespaces, Deadline::after(LIST_TIME)).await?;
         // Afterwards, so that whatever was made meanwhile has its record here.
         let keys = self.store.service_keys().await?;
-        let recorded: HashSet<String> = keys.iter().map(|key| self.mark_of(key).service().to_owned()).collect();
+        let jobs = self.store.user_job_marks(&self.site.installation).await?;
+        let recorded = keys.iter().map(|key| self.mark_of(key)).chain(jobs).map(|it| it.service().to_owned());
+        let recorded: HashSet<String> = recorded.collect();
         let orphans: Vec<_> = labelled.into_iter().filter(|it| !recorded.contains(&it.service)).collect();
         let due = self.due(orphans);
         if !self.may_remove(&due) {

@@ -27,6 +27,7 @@ pub enum Change {
     /// A user, a token or a group.
     Users,
     LogHandlers,
+    UserJobs,
     /// Anything may have changed: changes may have been missed.
     Everything,
 }
@@ -37,6 +38,7 @@ pub struct Batch {
     pub services: BTreeSet<i64>,
     pub users: bool,
     pub log_handlers: bool,
+    pub user_jobs: bool,
     pub everything: bool,
 }
 
@@ -48,6 +50,7 @@ impl Batch {
             }
             Change::Users => self.users = true,
             Change::LogHandlers => self.log_handlers = true,
+            Change::UserJobs => self.user_jobs = true,
             Change::Everything => self.everything = true,
         }
     }
@@ -131,7 +134,7 @@ impl Announcer {
         match change {
             Change::Users => self.state.certain_user_changes.fetch_add(1, Ordering::SeqCst),
             Change::Everything => self.state.possible_user_changes.fetch_add(1, Ordering::SeqCst),
-            Change::Service(_) | Change::LogHandlers => 0,
+            Change::Service(_) | Change::LogHandlers | Change::UserJobs => 0,
         };
         // That nobody listens is no failure.
         let _ = self.sender.send(change);

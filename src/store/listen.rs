@@ -131,12 +131,13 @@ fn differences<'a>(
 }
 
 /// A notification's text, or a row's name: `s` and the sequence of a service, `u...` for users and tokens, `l...` for
-/// log handlers, `e` for everything.
+/// log handlers, `j...` for user jobs, `e` for everything.
 fn read(text: &str) -> Option<Change> {
     match text.as_bytes().first()? {
         b's' => text[1..].parse().ok().map(Change::Service),
         b'u' => Some(Change::Users),
         b'l' => Some(Change::LogHandlers),
+        b'j' => Some(Change::UserJobs),
         b'e' => Some(Change::Everything),
         _ => None,
     }

@@ -55,7 +55,6 @@ pub use services::Inserted;
 pub use stored_log_handlers::stored_log_handlers;
 pub use tokens::{Token, TokenAdded};
 pub use url::{DatabaseUrl, DatabaseUrlError};
-pub use user_jobs::UserJobRow;
 pub use users::{NewUser, User, UserChange};
 
 use postgres::PostgresPool;

@@ -122,7 +122,8 @@ impl PostgresPool {
                 "SELECT 's' || sequence AS name, xmin::text AS version FROM services \
                  UNION ALL SELECT 'u' || name, xmin::text FROM users \
                  UNION ALL SELECT 'ut' || id, xmin::text FROM tokens \
-                 UNION ALL SELECT 'l' || handler, xmin::text FROM log_handlers",
+                 UNION ALL SELECT 'l' || handler, xmin::text FROM log_handlers \
+                 UNION ALL SELECT 'j' || sequence, xmin::text FROM user_jobs",
             );
             let rows = in_time(query.load::<RowVersion>(&mut connection)).await;
             if let Some(rows) = unless_lost(connection, rows) {

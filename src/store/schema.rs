@@ -65,9 +65,15 @@ diesel::table! {
         hostname -> Text,
         target_node -> Text,
         ports -> Text,
+        state -> Text,
+        owner -> Nullable<BigInt>,
+        token -> Text,
+        service_uid -> Nullable<Text>,
+        problem -> Nullable<Text>,
     }
 }
 
 diesel::joinable!(tokens -> users (user_name));
 diesel::allow_tables_to_appear_in_same_query!(users, tokens, services);
 diesel::allow_tables_to_appear_in_same_query!(installation, services);
+diesel::allow_tables_to_appear_in_same_query!(users, user_jobs);

@@ -63,12 +63,15 @@ async fn what_cannot_be_taken_is_told_and_the_rest_is_taken() {
     assert_not_taken(&table, "syslog", "level");
     assert_not_taken(&table, "carrier-pigeon", "there are the handlers");
     let jobs: Vec<&str> = table.lines().filter(|it| it.contains("imp01-job")).collect();
-    assert!(!jobs[0].contains("NOT") && jobs[0].contains("kept; its forwards are not made"), "{jobs:?}");
+    assert!(!jobs[0].contains("NOT") && jobs[0].contains("its forwards are made when the service runs"), "{jobs:?}");
     assert!(jobs[1].contains("NOT TAKEN") && jobs[1].contains("there is another job"), "{jobs:?}");
 
     let store = Store::connect(&app.settings().database_url).await.unwrap();
     let kept = store.user_jobs().await.unwrap();
-    assert_eq!((kept.len(), kept[0].hostname.as_str(), kept[0].ports.as_str()), (1, "hpc1", r#"{"8080": 12345}"#));
+    assert_eq!(
+        (kept.len(), kept[0].hostname.as_str(), (kept[0].ports[0].wanted, kept[0].ports[0].remote)),
+        (1, "hpc1", (8080, 12345))
+    );
     let nogroup = store.user("nogroup").await.unwrap().unwrap();
     assert_eq!((nogroup.is_active, nogroup.password_hash), (false, None));
     app.start_process().await;

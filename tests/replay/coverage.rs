@@ -21,12 +21,12 @@ pub const SCENARIOS: &[(&str, Claims)] = &[
     ("states", states::CLAIMS),
     ("stuck", stuck::CLAIMS),
     ("update_and_delete", update_and_delete::CLAIMS),
+    ("user_jobs", user_jobs::CLAIMS),
     (
         // They are one process's: tests of them must not run beside others.
         "tests/log_handlers",
         &["log.*", "authz.admin.GET./api/logs/handler/", "route.options.handler", "route.options.logtest"],
     ),
-    ("userjobs are not served yet", &["uj.*", "startup.userjobs", "route.options.userjobs"]),
     ("restart notices are not sent yet", &["startup.first.*", "startup.second.*", "startup.sinkdown.log"]),
 ];
 

@@ -21,3 +21,4 @@ mod starts;
 mod states;
 mod stuck;
 mod update_and_delete;
+mod user_jobs;

@@ -48,9 +48,9 @@ pub async fn run(settings: &Settings) -> Outcome {
     if report.count() < settings.kills {
         violations.push(format!("{} of {} kills in {:?}", report.count(), settings.kills, settings.longest));
     }
-    let unkilled = Point::ALL.iter().filter(|it| !report.kills.contains_key(&format!("{it:?}")));
+    let unkilled = Point::of_services().filter(|it| !report.kills.contains_key(&format!("{it:?}")));
     let unkilled: Vec<_> = unkilled.collect();
-    if !unkilled.is_empty() && settings.kills >= 20 * Point::ALL.len() as u64 {
+    if !unkilled.is_empty() && settings.kills >= 20 * Point::of_services().count() as u64 {
         violations.push(format!("no kill at {unkilled:?}"));
     }
     let text = format!("{} in {} s", report.summary(), begin.elapsed().as_secs());
@@ -70,7 +70,7 @@ async fn at_site(
         match rng.random_range(0..10) {
             0..6 => {
                 if points.is_empty() {
-                    points.extend(Point::ALL);
+                    points.extend(Point::of_services());
                     points.shuffle(rng);
                 }
                 if let Some(point) = points.pop() {

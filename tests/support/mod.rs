@@ -14,5 +14,6 @@ pub mod postgres_server;
 pub mod processes;
 pub mod receivers;
 pub mod records;
+pub mod ssh_server;
 pub mod wait;
 pub mod wire;

@@ -8,6 +8,7 @@ mod open;
 mod operation;
 mod page;
 mod services;
+mod user_jobs;
 mod users;
 
 use std::sync::LazyLock;
@@ -42,14 +43,15 @@ fn readable(call: Call, reply: impl FnOnce() -> Reply) -> Reply {
 
 fn document() -> Value {
     let mut paths = Map::new();
-    for (path, item) in [services::paths(), logs::paths(), users::paths(), open::paths()].concat() {
+    for (path, item) in [services::paths(), user_jobs::paths(), logs::paths(), users::paths(), open::paths()].concat() {
         paths.insert(path.to_owned(), item);
     }
-    let schemas: Map<String, Value> = [services::schemas(), logs::schemas(), users::schemas(), errors()]
-        .into_iter()
-        .filter_map(|it| if let Value::Object(schemas) = it { Some(schemas) } else { None })
-        .flatten()
-        .collect();
+    let schemas: Map<String, Value> =
+        [services::schemas(), user_jobs::schemas(), logs::schemas(), users::schemas(), errors()]
+            .into_iter()
+            .filter_map(|it| if let Value::Object(schemas) = it { Some(schemas) } else { None })
+            .flatten()
+            .collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -62,6 +64,7 @@ fn document() -> Value {
         "servers": [{"url": "/"}],
         "tags": [
             {"name": "services", "description": "Hubs start, poll and stop the servers of their users. For `access_to_webservice`."},
+            {"name": "user jobs", "description": "Hubs connect servers to jobs on HPC systems. For `access_to_webservice`."},
             {"name": "log handlers", "description": "Operators say where log lines go, while it runs. For `access_to_logging`."},
             {"name": "users", "description": "Superusers manage hubs and operators."},
             {"name": "health", "description": "For probes. No credentials."},

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::ServiceState;
 use crate::domain::group::Group;
-use crate::store::{FoundService, Inserted, User, UserJobRow};
+use crate::store::{FoundService, Inserted, User};
 
 fn found(server_name: &str, start_id: &str, is_stopping: bool, is_adopted: bool) -> FoundService {
     FoundService { new: new_service("hub", server_name, start_id), is_stopping, is_adopted }
@@ -94,18 +94,4 @@ pub async fn a_database_with_services_stays_its_installations(database: TestData
     assert!(!store.take_over_installation(&own).await.unwrap());
     assert!(store.take_over_installation("another").await.unwrap());
     assert_eq!(store.installation_id().await.unwrap(), "another");
-}
-
-pub async fn user_jobs_are_kept_once(database: TestDatabase) {
-    let store = database.connect().await;
-    let job = UserJobRow {
-        credential: "hub".to_owned(),
-        service: "job".to_owned(),
-        hostname: "hpc".to_owned(),
-        target_node: "node".to_owned(),
-        ports: r#"{"80":81}"#.to_owned(),
-    };
-    assert!(store.insert_user_job(&job).await.unwrap());
-    assert!(!store.insert_user_job(&UserJobRow { hostname: "other".to_owned(), ..job.clone() }).await.unwrap());
-    assert_eq!(store.user_jobs().await.unwrap(), [job]);
 }

@@ -11,6 +11,7 @@ mod reference;
 mod services;
 mod sqlite;
 mod startup;
+mod user_jobs;
 mod users;
 
 use std::collections::BTreeSet;
@@ -112,7 +113,9 @@ conformance! {
     found::a_user_is_taken_as_it_is,
     found::a_password_hash_is_replaced_only_as_it_was_read,
     found::a_database_with_services_stays_its_installations,
-    found::user_jobs_are_kept_once,
+    user_jobs::a_job_is_written_down_once_a_credential,
+    user_jobs::a_state_changes_only_from_the_states_it_may,
+    user_jobs::what_a_dead_process_had_in_hand_is_stopped,
     log_handlers::a_new_database_has_the_stream_handler,
     log_handlers::log_handlers_are_listed_as_they_were_added,
     log_handlers::a_log_handler_is_replaced_only_as_it_was_read,

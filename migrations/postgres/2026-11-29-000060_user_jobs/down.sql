@@ -1,0 +1,6 @@
+DROP TRIGGER k8smgr_changes ON user_jobs;
+ALTER TABLE user_jobs DROP COLUMN problem;
+ALTER TABLE user_jobs DROP COLUMN service_uid;
+ALTER TABLE user_jobs DROP COLUMN token;
+ALTER TABLE user_jobs DROP COLUMN owner;
+ALTER TABLE user_jobs DROP COLUMN state;
