@@ -28,6 +28,9 @@ class ChartInstallation(Installation):
     def host_paths(self):
         return super().host_paths() | {str(PROGRAM.parent)}
 
+    def kubectl(self, *arguments, **options):
+        return super().kubectl("--namespace", self.namespace, *arguments, **options)
+
     def claim_homes(self):
         """The chart does."""
 

@@ -20,8 +20,6 @@ CREDENTIALS = ("hubone", "hubtwo")
 
 
 class Installation:
-    namespace = "default"
-
     def __init__(self, folder):
         self.folder = folder
         folder.chmod(0o755)  # the pods run as other users
@@ -44,21 +42,13 @@ class Installation:
         cluster = self.run("cluster", command, {})
         cluster.wait_until(lambda: self.kubeconfig.exists() and self.kubectl_succeeds(), "kubectl is answered")
 
-    def host_paths(self):
-        """What pods see of this machine beside /usr."""
-        return {sys.prefix, sys.base_prefix} - {"/usr"}
-
     def start_k8smgr(self):
         self.write_config()
         listen = self.url.removeprefix("http://")
         command = [K8SMGR, "serve", "--listen", listen, "--config", self.folder / "config.json"]
         command += ["--database-url", f"sqlite://{self.folder}/k8smgr.sqlite3"]
         environment = {f"{name.upper()}_USER_PASS": password for name, password in self.passwords.items()}
-        environment |= {
-            "KUBECONFIG": str(self.kubeconfig),
-            "DEPLOYMENT_NAME": "k8smgr-test",
-            "DEPLOYMENT_NAMESPACE": self.namespace,
-        }
+        environment |= {"KUBECONFIG": str(self.kubeconfig), "DEPLOYMENT_NAME": "k8smgr-test", "DEPLOYMENT_NAMESPACE": "default"}
         self.k8smgr = self.run("k8smgr", command, environment)
         self.k8smgr.wait_until(self.is_healthy, "/api/health/ answers")
 
@@ -90,6 +80,10 @@ class Installation:
         self.processes.append(process)
         return process
 
+    def host_paths(self):
+        """What pods see of this machine beside /usr."""
+        return {sys.prefix, sys.base_prefix} - {"/usr"}
+
     def is_healthy(self):
         try:
             return requests.get(f"{self.url}/api/health/", timeout=5).status_code == 200
@@ -111,7 +105,7 @@ class Installation:
         return processes_with({"TEST_INSTALLATION": self.mark, **environment})
 
     def kubectl(self, *arguments):
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *arguments]
+        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     def kubectl_succeeds(self):
