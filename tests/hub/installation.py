@@ -26,8 +26,6 @@ spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}
 
 
 class Installation:
-    namespace = "default"
-
     def __init__(self, folder):
         self.folder = folder
         folder.chmod(0o755)  # the pods run as other users
@@ -60,21 +58,13 @@ class Installation:
         assert made.returncode == 0, made.stderr
         (self.kubeconfig.parent / "claims" / made.stdout).symlink_to(self.homes)
 
-    def host_paths(self):
-        """What pods see of this machine beside /usr."""
-        return {sys.prefix, sys.base_prefix} - {"/usr"}
-
     def start_k8smgr(self):
         self.write_config()
         listen = self.url.removeprefix("http://")
         command = [K8SMGR, "serve", "--listen", listen, "--config", self.folder / "config.json"]
         command += ["--database-url", f"sqlite://{self.folder}/k8smgr.sqlite3"]
         environment = {f"{name.upper()}_USER_PASS": password for name, password in self.passwords.items()}
-        environment |= {
-            "KUBECONFIG": str(self.kubeconfig),
-            "DEPLOYMENT_NAME": "k8smgr-test",
-            "DEPLOYMENT_NAMESPACE": self.namespace,
-        }
+        environment |= {"KUBECONFIG": str(self.kubeconfig), "DEPLOYMENT_NAME": "k8smgr-test", "DEPLOYMENT_NAMESPACE": "default"}
         self.k8smgr = self.run("k8smgr", command, environment)
         self.k8smgr.wait_until(self.is_healthy, "/api/health/ answers")
 
@@ -119,6 +109,10 @@ class Installation:
         self.processes.append(process)
         return process
 
+    def host_paths(self):
+        """What pods see of this machine beside /usr."""
+        return {sys.prefix, sys.base_prefix} - {"/usr"}
+
     def is_healthy(self):
         try:
             return requests.get(f"{self.url}/api/health/", timeout=5).status_code == 200
@@ -140,7 +134,7 @@ class Installation:
         return processes_with({"TEST_INSTALLATION": self.mark, **environment})
 
     def kubectl(self, *arguments, stdin=""):
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *arguments]
+        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
         return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
 
     def kubectl_succeeds(self):

@@ -35,6 +35,8 @@ OF_TESTS = {
 }
 # The look for objects that no record knows asks for a list of every kind there is; where that is refused, it is none of ours.
 OF_THE_SWEEP = "list"
+# Allowed as for objects of any kind, and called by no test: an update.yaml that enlarges a claim.
+UNUSED = {("patch", "", "persistentvolumeclaims")}
 # Everybody may ask these about himself.
 OF_EVERYBODY = {("authorization.k8s.io", "selfsubjectaccessreviews"), ("authorization.k8s.io", "selfsubjectrulesreviews")}
 
@@ -82,7 +84,7 @@ def test_k8s_manager_called_what_its_role_allows_and_all_of_it():
         and verb not in OF_TESTS.get((group, resource), ())
     }
     assert sorted(outside) == [], "called, and not in the Role"
-    assert sorted(allowed - called) == [], "in the Role, and nobody called it"
+    assert sorted(allowed - called - UNUSED) == [], "in the Role, and nobody called it"
 
 
 def calls():

@@ -119,7 +119,8 @@ httpGet:
 {{- end }}
 {{- if .Values.tls.enabled }}
 - name: tls
-  secret: {secretName: {{ .Values.tls.secretName }}}
+  # 0440, by fsGroup: the key is nobody else's.
+  secret: {secretName: {{ .Values.tls.secretName }}, defaultMode: 288}
 {{- if .Values.tls.clientCaSecretName }}
 - name: client-ca
   secret: {secretName: {{ .Values.tls.clientCaSecretName }}}
