@@ -20,6 +20,7 @@ use crate::config::{Config, Environment, SharedConfig};
 use crate::description::{Place, SharedCatalogue};
 use crate::domain::Clock;
 use crate::health::Conditions;
+use crate::hubs::Notices;
 use crate::http::{Api, Limits, Server, operators_routes, routes};
 use crate::leader::{Election, Leader};
 use crate::log_handlers;
@@ -54,6 +55,8 @@ pub struct App {
     end: watch::Sender<bool>,
     server: JoinHandle<()>,
     recovery: JoinHandle<()>,
+    /// What goes on for hubs.
+    hubs: Vec<JoinHandle<()>>,
     service_changes: JoinHandle<()>,
     log_changes: JoinHandle<()>,
     upkeep: JoinHandle<()>,
@@ -114,6 +117,7 @@ impl App {
         let handlers = log_handlers::of_this_process();
         let metrics_page = Arc::new(MetricsPage::new(store.clone(), cluster.clone(), handlers.clone()));
         let leader = leader(&store, &cluster, &config.current(), &site);
+        let notices = Notices::new(&config.current().tunnel, &environment, store.clone(), clock.clone());
         let services = Services::new(store.clone(), cluster.clone(), config.clone(), descriptions, site, clock);
         let health = Arc::new(conditions::all(conditions::Parts {
             store: store.clone(),
@@ -122,6 +126,7 @@ impl App {
             log_handlers: handlers,
             reloader: reloader.clone(),
             leader: leader.clone(),
+            notices: notices.clone(),
             namespace: environment.deployment_namespace.clone(),
         }));
         // From here on nothing is missed.
@@ -154,6 +159,7 @@ impl App {
         let server = tokio::spawn(Server::new(listener, routes(api), limits).run(ended));
         let recovered = services.clone();
         let recovery = tokio::spawn(leader.clone().while_leading(move || recover_forever(recovered.clone())));
+        let hubs = tell_of_restart(&notices, &leader);
         let service_changes = tokio::spawn(follow_changes(services.clone(), service_changes));
         let log_changes = tokio::spawn(log_handlers.follow_forever());
         let changes = tokio::spawn(follow_forever(reloader.clone(), hangups));
@@ -164,6 +170,7 @@ impl App {
             end,
             server,
             recovery,
+            hubs,
             service_changes,
             log_changes,
             upkeep,
@@ -212,7 +219,8 @@ impl App {
         let served = self.server.await;
         self.services.finish_work(Deadline::after(LAST_WORK)).await;
         resigned.await.context("resigning broke off")?;
-        let tasks = [self.recovery, self.service_changes, self.log_changes, self.changes, self.upkeep];
+        let mut tasks = vec![self.recovery, self.service_changes, self.log_changes, self.changes, self.upkeep];
+        tasks.extend(self.hubs);
         tasks.iter().for_each(JoinHandle::abort);
         // Their connections are closed with them: whoever looks at the database's files next finds them at rest.
         for task in tasks {
@@ -242,6 +250,14 @@ async fn serve_operators(
         TcpListener::bind(wanted).await.with_context(|| format!("failed to listen on {wanted} for metrics"))?;
     let address = listener.local_addr()?;
     Ok((address, tokio::spawn(Server::new(listener, operators_routes(api), limits).run(ended))))
+}
+
+/// Each start is written down by its process, and told by the one that leads.
+fn tell_of_restart(notices: &Notices, leader: &Leader) -> Vec<JoinHandle<()>> {
+    let (owing, telling) = (notices.clone(), notices.clone());
+    let owing = tokio::spawn(async move { owing.owe().await });
+    let telling = tokio::spawn(leader.clone().while_leading(move || telling.clone().tell_forever()));
+    vec![owing, telling]
 }
 
 fn leader(store: &Store, cluster: &Cluster, config: &Config, site: &Site) -> Leader {

@@ -109,6 +109,10 @@ pub const METRICS: &[Metric] = &[
         "Failures of watches on the Kubernetes API; each watch is taken up again."),
     counter("k8smgr_watches_begun_again_total", &[],
         "Watches that listed everything anew because they lacked a service that is there."),
+    counter("k8smgr_restart_notices_total", &["outcome"],
+        "Attempts to tell a hub of a restart: `told`, `failed` (tried again soon), or `refused` (the hub answered and does not take it)."),
+    gauge("k8smgr_restart_notices_owed", &[],
+        "Hubs that were not told of a restart yet, at the process that leads."),
     gauge("k8smgr_build_info", &["version"],
         "Always 1; the version is the label."),
 ];

@@ -18,6 +18,7 @@ mod postgres_refusal;
 mod postgres_tls;
 mod process_lock;
 mod reference;
+mod restart_notices;
 mod schema;
 mod service_keys;
 mod services;

@@ -8,6 +8,7 @@ mod postgres;
 mod postgres_server;
 mod postgres_tls;
 mod reference;
+mod restart_notices;
 mod services;
 mod sqlite;
 mod startup;
@@ -113,6 +114,7 @@ conformance! {
     found::a_password_hash_is_replaced_only_as_it_was_read,
     found::a_database_with_services_stays_its_installations,
     found::user_jobs_are_kept_once,
+    restart_notices::a_notice_is_owed_until_it_was_taken,
     log_handlers::a_new_database_has_the_stream_handler,
     log_handlers::log_handlers_are_listed_as_they_were_added,
     log_handlers::a_log_handler_is_replaced_only_as_it_was_read,
