@@ -2,6 +2,7 @@
 
 mod conditions;
 mod database;
+mod telling;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,8 +21,8 @@ use crate::config::{Config, Environment, SharedConfig};
 use crate::description::{Place, SharedCatalogue};
 use crate::domain::Clock;
 use crate::health::Conditions;
-use crate::hubs::Notices;
 use crate::http::{Api, Limits, Server, operators_routes, routes};
+use crate::hubs::Notices;
 use crate::leader::{Election, Leader};
 use crate::log_handlers;
 use crate::metrics_page::MetricsPage;
@@ -56,7 +57,7 @@ pub struct App {
     server: JoinHandle<()>,
     recovery: JoinHandle<()>,
     /// What goes on for hubs.
-    hubs: Vec<JoinHandle<()>>,
+    telling: Vec<JoinHandle<()>>,
     service_changes: JoinHandle<()>,
     log_changes: JoinHandle<()>,
     upkeep: JoinHandle<()>,
@@ -118,10 +119,11 @@ impl App {
         let metrics_page = Arc::new(MetricsPage::new(store.clone(), cluster.clone(), handlers.clone()));
         let leader = leader(&store, &cluster, &config.current(), &site);
         let notices = Notices::new(&config.current().tunnel, &environment, store.clone(), clock.clone());
-        let services = Services::new(store.clone(), cluster.clone(), config.clone(), descriptions, site, clock);
+        let services = Services::new(store.clone(), cluster.clone(), config.clone(), descriptions, site, clock.clone());
+        let is_on_one_machine = crate::cluster::is_on_this_machine(kubeconfig.as_deref()).await;
         let health = Arc::new(conditions::all(conditions::Parts {
             store: store.clone(),
-            cluster,
+            cluster: cluster.clone(),
             services: services.clone(),
             log_handlers: handlers,
             reloader: reloader.clone(),
@@ -133,6 +135,16 @@ impl App {
         let service_changes = store.changes().await;
         services.remember_all().await.context("failed to read the stored services")?;
         services.watch_what_runs();
+        let telling = telling::begin(telling::Parts {
+            config: config.clone(),
+            cluster,
+            store: store.clone(),
+            leader: leader.clone(),
+            clock,
+            services: services.clone(),
+            notices,
+            is_on_one_machine,
+        });
         let authenticator = Arc::new(Authenticator::new(store.clone()));
 
         let shutdown_delay = match store.is_shared() {
@@ -159,7 +171,6 @@ impl App {
         let server = tokio::spawn(Server::new(listener, routes(api), limits).run(ended));
         let recovered = services.clone();
         let recovery = tokio::spawn(leader.clone().while_leading(move || recover_forever(recovered.clone())));
-        let hubs = tell_of_restart(&notices, &leader);
         let service_changes = tokio::spawn(follow_changes(services.clone(), service_changes));
         let log_changes = tokio::spawn(log_handlers.follow_forever());
         let changes = tokio::spawn(follow_forever(reloader.clone(), hangups));
@@ -170,7 +181,7 @@ impl App {
             end,
             server,
             recovery,
-            hubs,
+            telling,
             service_changes,
             log_changes,
             upkeep,
@@ -220,7 +231,7 @@ impl App {
         self.services.finish_work(Deadline::after(LAST_WORK)).await;
         resigned.await.context("resigning broke off")?;
         let mut tasks = vec![self.recovery, self.service_changes, self.log_changes, self.changes, self.upkeep];
-        tasks.extend(self.hubs);
+        tasks.extend(self.telling);
         tasks.iter().for_each(JoinHandle::abort);
         // Their connections are closed with them: whoever looks at the database's files next finds them at rest.
         for task in tasks {
@@ -250,14 +261,6 @@ async fn serve_operators(
         TcpListener::bind(wanted).await.with_context(|| format!("failed to listen on {wanted} for metrics"))?;
     let address = listener.local_addr()?;
     Ok((address, tokio::spawn(Server::new(listener, operators_routes(api), limits).run(ended))))
-}
-
-/// Each start is written down by its process, and told by the one that leads.
-fn tell_of_restart(notices: &Notices, leader: &Leader) -> Vec<JoinHandle<()>> {
-    let (owing, telling) = (notices.clone(), notices.clone());
-    let owing = tokio::spawn(async move { owing.owe().await });
-    let telling = tokio::spawn(leader.clone().while_leading(move || telling.clone().tell_forever()));
-    vec![owing, telling]
 }
 
 fn leader(store: &Store, cluster: &Cluster, config: &Config, site: &Site) -> Leader {

@@ -76,6 +76,8 @@ codes! {
     HubUnverified "hub-unverified" Warning
         "certificate_path of a hub is false: TLS is not verified, and whoever is in between reads the credentials."
         "Name a file with the hub's certificate authority, or remove certificate_path for those of the system."
+    HubUnknown "hub-unknown" Warning
+        "A key of hubs is the login of no hub: it has no effect." "Correct its spelling, or remove it."
     HubCredentials "hub-credentials" Warning
         "The credentials for a hub (the variable that cred_env_name names, else TUNNELSVC_K8SMGR_USER_TOKEN or _PASSWORD) are not set here: it is not told of a restart."
         "Set it where K8s Manager runs. Where this check runs elsewhere, set it to anything."

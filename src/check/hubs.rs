@@ -1,8 +1,9 @@
-//! The hubs that are told of a restart: their URLs, certificates and credentials.
+//! The hubs that are told of a restart, and of their users' starts: URLs, certificates, credentials.
 
 use super::codes::Code;
 use super::configuration::ConfigFile;
 use super::finding::{Finding, Findings};
+use super::installation::Installation;
 use crate::config::CertificatePath;
 use crate::tls;
 
@@ -10,7 +11,7 @@ use crate::tls;
 const COMMON_CREDENTIALS: [&str; 2] = ["TUNNELSVC_K8SMGR_USER_TOKEN", "TUNNELSVC_K8SMGR_USER_PASSWORD"];
 
 /// `is_set` says whether an environment variable has a value.
-pub fn check(file: &ConfigFile, is_set: impl Fn(&str) -> bool, findings: &mut Findings) {
+pub fn check(file: &ConfigFile, installation: &Installation, is_set: impl Fn(&str) -> bool, findings: &mut Findings) {
     for (index, hub) in file.config.tunnel.iter().enumerate() {
         let at = |key: &str| format!("/tunnel/{index}/{key}");
         let name = if hub.hostname.is_empty() { format!("tunnel[{index}]") } else { hub.hostname.clone() };
@@ -45,7 +46,22 @@ pub fn check(file: &ConfigFile, is_set: impl Fn(&str) -> bool, findings: &mut Fi
             _ => {}
         }
     }
+    hubs_of_starts(file, installation, findings);
     log_directories(file, findings);
+}
+
+/// Section `hubs`.
+fn hubs_of_starts(file: &ConfigFile, installation: &Installation, findings: &mut Findings) {
+    for (credential, hub) in &file.config.hubs {
+        let pointer = format!("/hubs/{}", credential.replace('~', "~0").replace('/', "~1"));
+        let is_known = installation.credentials.iter().any(|it| it.as_str() == credential);
+        if !is_known && !file.config.startup.create_user.keys().any(|it| it.as_str() == credential) {
+            let message = format!("hubs.{credential}: no hub of that name has descriptions or is made at the start");
+            findings.add(file.finding(Code::HubUnknown, message, &pointer));
+        }
+        let whose = format!("hubs.{credential}");
+        certificate(file, &whose, &hub.certificate_path, &format!("{pointer}/certificate_path"), findings);
+    }
 }
 
 /// The URL itself is not told: it may hold a password.

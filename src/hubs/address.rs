@@ -66,14 +66,30 @@ mod tests {
     #[test]
     fn what_is_never_a_hub_is_refused_however_it_is_written() {
         let never = [
-            "169.254.169.254", "169.254.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "::", "fe80::1",
-            "ff02::1", "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::169.254.169.254", "2002:a9fe:a9fe::1",
+            "169.254.169.254",
+            "169.254.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "fd00:ec2::254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "2002:a9fe:a9fe::1",
         ];
         for address in never {
             let address = address.parse().unwrap();
-            assert!(!Reach::Configured.allows(address) && !Reach::Asked { loopback: true }.allows(address), "{address}");
+            assert!(
+                !Reach::Configured.allows(address) && !Reach::Asked { loopback: true }.allows(address),
+                "{address}"
+            );
         }
-        for address in ["10.0.0.1", "192.168.1.1", "172.16.0.1", "fd00::1", "2001:db8::1", "93.184.216.34", "100.64.0.1"] {
+        for address in
+            ["10.0.0.1", "192.168.1.1", "172.16.0.1", "fd00::1", "2001:db8::1", "93.184.216.34", "100.64.0.1"]
+        {
             let address = address.parse().unwrap();
             assert!(Reach::Configured.allows(address) && Reach::Asked { loopback: false }.allows(address), "{address}");
         }

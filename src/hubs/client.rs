@@ -106,7 +106,8 @@ impl HubClient {
             return Ok(config);
         }
         let file = key.clone();
-        let read = tokio::task::spawn_blocking(move || tls::client(file.as_deref().map_or(Trust::System, Trust::Authority)));
+        let read =
+            tokio::task::spawn_blocking(move || tls::client(file.as_deref().map_or(Trust::System, Trust::Authority)));
         let config = Arc::new(read.await.map_err(|_| PostError::Url)??);
         let mut known = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(key, (Instant::now(), config.clone()));
@@ -156,7 +157,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let broke_off = |source| PostError::BrokeOff { host: host.to_owned(), source };
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke_off)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke_off)?;
     let work = async move {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
@@ -169,4 +171,15 @@ where
         // The connection may end first; what was answered on it is there all the same.
         _ = connection => work.await.map_err(broke_off),
     }
+}
+
+/// For the log: what failed, and why.
+pub fn with_causes(error: &PostError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

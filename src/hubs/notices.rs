@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::client::{HubClient, PostError};
+use super::client::{HubClient, with_causes};
 use super::notified_hub::{NotifiedHub, notified_hubs};
 use crate::config::{CertificatePath, Environment, Tunnel};
 use crate::domain::{Clock, Moment};
@@ -195,8 +195,18 @@ impl Notices {
         if it.reason.as_ref() != Some(&reason) {
             let (hub, pause_ms) = (&hub.name, it.pause.as_millis());
             match outcome {
-                "refused" => tracing::error!(uuidcode = "StartUp", hub, pause_ms, "the hub was not told of the restart: {reason}"),
-                _ => tracing::warn!(uuidcode = "StartUp", hub, pause_ms, "the hub was not told of the restart yet: {reason}"),
+                "refused" => tracing::error!(
+                    uuidcode = "StartUp",
+                    hub,
+                    pause_ms,
+                    "the hub was not told of the restart: {reason}"
+                ),
+                _ => tracing::warn!(
+                    uuidcode = "StartUp",
+                    hub,
+                    pause_ms,
+                    "the hub was not told of the restart yet: {reason}"
+                ),
             }
             it.reason = Some(reason);
         }
@@ -242,18 +252,10 @@ fn what_to_do(status: StatusCode) -> String {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             "look at cred_env_name, or TUNNELSVC_K8SMGR_USER_TOKEN and TUNNELSVC_K8SMGR_USER_PASSWORD"
         }
-        status if status.is_redirection() => "write the URL that it leads to into restart_url: redirects are not followed",
+        status if status.is_redirection() => {
+            "write the URL that it leads to into restart_url: redirects are not followed"
+        }
         _ => "look at restart_url and at the hub's log",
     };
     format!("it answered {status}; {remedy}")
-}
-
-fn with_causes(error: &PostError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

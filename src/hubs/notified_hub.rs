@@ -65,7 +65,9 @@ pub fn notified_hubs(tunnels: &[Tunnel], environment: &Environment) -> BTreeMap<
                 }
                 hubs.insert(key(&tunnel.hostname, url), hub);
             }
-            Err(reason) => tracing::error!(uuidcode = "StartUp", hub = name, "the hub is not told of restarts: {reason}"),
+            Err(reason) => {
+                tracing::error!(uuidcode = "StartUp", hub = name, "the hub is not told of restarts: {reason}")
+            }
         }
     }
     hubs
@@ -156,7 +158,8 @@ mod tests {
     #[test]
     fn the_body_is_what_python_writes() {
         let body = |hostname: &str| {
-            let hub = hubs(&format!(r#"{{"hostname": "{hostname}", "restart_url": "http://hub/"}}"#), &[(TOKEN, "t")]).pop();
+            let hub =
+                hubs(&format!(r#"{{"hostname": "{hostname}", "restart_url": "http://hub/"}}"#), &[(TOKEN, "t")]).pop();
             hub.unwrap().body
         };
         assert_eq!(body("golden-k8s"), r#"{"hostname": "golden-k8s"}"#);

@@ -113,6 +113,10 @@ pub const METRICS: &[Metric] = &[
         "Attempts to tell a hub of a restart: `told`, `failed` (tried again soon), or `refused` (the hub answered and does not take it)."),
     gauge("k8smgr_restart_notices_owed", &[],
         "Hubs that were not told of a restart yet, at the process that leads."),
+    counter("k8smgr_hub_events_total", &["credential", "outcome"],
+        "Steps of starts sent to hubs: `sent`, `failed` (tried a few times), or `refused` (the hub does not take them for that start, or its address is not allowed)."),
+    gauge("k8smgr_starts_told", &[],
+        "Starts whose steps this process tells to their hubs at the moment."),
     gauge("k8smgr_build_info", &["version"],
         "Always 1; the version is the label."),
 ];

@@ -11,6 +11,7 @@ use super::known::KnownService;
 use super::stop::RemoveError;
 use super::{PollError, Services, name_of};
 use crate::cluster::Deadline;
+use crate::domain::news::News;
 use crate::domain::record::Details;
 use crate::domain::{AppliedObject, Credential, ServerName, ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
@@ -246,6 +247,7 @@ impl Services {
                 fail_point!(EndAfterLatch);
                 services.ages.seen_for(ended.sequence, ServiceState::Ended, &services.clock);
                 services.known.set_state(ended.sequence, ServiceState::Ended, Some(kept.clone()));
+                services.announce(News::Ended { sequence: ended.sequence, details: kept.clone() });
                 metrics::counter!("k8smgr_services_ended_total").increment(1);
                 tracing::info!(
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,

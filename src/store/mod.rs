@@ -27,6 +27,7 @@ mod stored_log_handlers;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod told_starts;
 mod url;
 mod user_jobs;
 mod users;
@@ -55,6 +56,7 @@ pub use service_keys::ServiceKey;
 pub use services::Inserted;
 pub use stored_log_handlers::stored_log_handlers;
 pub use tokens::{Token, TokenAdded};
+pub use told_starts::TellerOf;
 pub use url::{DatabaseUrl, DatabaseUrlError};
 pub use user_jobs::UserJobRow;
 pub use users::{NewUser, User, UserChange};

@@ -46,6 +46,11 @@ def hub_two(installation):
     return started(Hub(installation, "hubtwo"))
 
 
+@pytest.fixture(scope="session")
+def hub_behind_tls(installation):
+    return started(Hub(installation, "hubtls"))
+
+
 def started(hub):
     hub.start()
     return hub

@@ -6,3 +6,4 @@
 mod support;
 
 mod notices;
+mod progress;

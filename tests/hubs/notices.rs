@@ -14,9 +14,7 @@ use crate::support::wire::Request;
 const PASSWORD: &str = "marker-tunnel-password";
 
 fn with_hubs(hubs: Value) -> TestAppBuilder {
-    TestApp::builder()
-        .edit(move |config| config["tunnel"] = hubs)
-        .variable("TUNNELSVC_K8SMGR_USER_PASSWORD", PASSWORD)
+    TestApp::builder().edit(move |config| config["tunnel"] = hubs).variable("TUNNELSVC_K8SMGR_USER_PASSWORD", PASSWORD)
 }
 
 fn hub(name: &str, hub: &HubReceiver) -> Value {
@@ -105,7 +103,8 @@ async fn a_hub_that_refuses_is_asked_seldom_and_redirects_lead_nowhere() {
     for round in 0..12 {
         let before = hub_one.told_at("/busy/").len();
         app.clock.advance(Duration::from_secs(15));
-        eventually("the busy one is asked again", async || (hub_one.told_at("/busy/").len() > before).then_some(())).await;
+        eventually("the busy one is asked again", async || (hub_one.told_at("/busy/").len() > before).then_some(()))
+            .await;
         let absent = async || (hub_one.told_at("/absent/").len() >= round + 2).then_some(());
         eventually("an ingress may answer 404 for one that is away", absent).await;
     }
@@ -139,8 +138,12 @@ async fn tls_is_verified_unless_that_is_asked_for() {
     hubs.push(json!({"hostname": "system", "restart_url": hub_one.url("/system/")}));
     hubs.push(at("nowhere", json!(folder.path().join("nowhere.pem"))));
     let app = with_hubs(json!(hubs)).start().await;
-    readiness_holds(&app, "not told of the restart yet: nowhere, other, system; the log says why; TLS is not verified \
-        (certificate_path: false): unverified").await;
+    readiness_holds(
+        &app,
+        "not told of the restart yet: nowhere, other, system; the log says why; TLS is not verified \
+        (certificate_path: false): unverified",
+    )
+    .await;
     let mut told: Vec<_> = hub_one.told().into_iter().map(|it| it.path).collect();
     told.sort();
     assert_eq!(told, ["/ours/", "/unverified/"]);
@@ -169,7 +172,8 @@ async fn of_several_replicas_one_tells_each_start_once() {
     })
     .await;
     assert!(app.app().leader.status().leading && !other.leader.status().leading);
-    eventually("nothing is owed", async || app.app().store.owed_notices().await.unwrap().is_empty().then_some(())).await;
+    eventually("nothing is owed", async || app.app().store.owed_notices().await.unwrap().is_empty().then_some(()))
+        .await;
     app.clock.advance(Duration::from_secs(600));
 
     // The leader ends: what it still owes is told by the other one, of a start that came in between.

@@ -62,7 +62,8 @@ async fn hubs_are_sent_what_the_reference_sends() {
 }
 
 async fn nothing_is_owed(app: &TestApp) {
-    eventually("all hubs were told", async || app.app().store.owed_notices().await.unwrap().is_empty().then_some(())).await;
+    eventually("all hubs were told", async || app.app().store.owed_notices().await.unwrap().is_empty().then_some(()))
+        .await;
 }
 
 /// In any order: hubs are told at the same time.
@@ -78,9 +79,12 @@ async fn assert_same(record: &Record, hub: &HubReceiver, before: usize) {
         let plain = |headers: Vec<(String, String)>| -> std::collections::BTreeSet<_> {
             headers.into_iter().filter(|(name, _)| !OF_THE_LIBRARY.contains(&name.as_str())).collect()
         };
-        let recorded = request.member("headers").items().iter().map(header).map(|(name, value)| {
-            (name, value.replace(RECORDED_SINK, &hub.address.to_string()))
-        });
+        let recorded = request
+            .member("headers")
+            .items()
+            .iter()
+            .map(header)
+            .map(|(name, value)| (name, value.replace(RECORDED_SINK, &hub.address.to_string())));
         assert_eq!(plain(ours.headers.clone()), plain(recorded.collect()), "{path}");
     }
 }

@@ -149,7 +149,8 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Told> {
     let (head, body) = loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.to_lowercase().lines().find_map(|it| it.strip_prefix("content-length:")?.trim().parse().ok());
+            let length =
+                head.to_lowercase().lines().find_map(|it| it.strip_prefix("content-length:")?.trim().parse().ok());
             if body.len() >= length.unwrap_or(0) {
                 break (head.to_owned(), body.to_owned());
             }

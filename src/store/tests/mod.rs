@@ -12,6 +12,7 @@ mod restart_notices;
 mod services;
 mod sqlite;
 mod startup;
+mod told_starts;
 mod users;
 
 use std::collections::BTreeSet;
@@ -114,6 +115,7 @@ conformance! {
     found::a_password_hash_is_replaced_only_as_it_was_read,
     found::a_database_with_services_stays_its_installations,
     found::user_jobs_are_kept_once,
+    told_starts::one_process_tells_a_start_and_another_takes_over_what_it_leaves,
     restart_notices::a_notice_is_owed_until_it_was_taken,
     log_handlers::a_new_database_has_the_stream_handler,
     log_handlers::log_handlers_are_listed_as_they_were_added,
