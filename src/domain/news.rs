@@ -19,6 +19,14 @@ pub enum News {
     Gone { sequence: i64 },
 }
 
+/// A service that seems to be over to somebody who saw its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    pub sequence: i64,
+    /// Its main container crashes again and again from the beginning: this start will not come up.
+    pub has_crashed: bool,
+}
+
 /// A start and where its hub wants to hear of it.
 #[derive(Debug)]
 pub struct BegunStart {

@@ -49,6 +49,12 @@ impl PodState {
         }
     }
 
+    /// Its main container has crashed again and again: the node pauses before it starts it once more.
+    pub fn crashes(&self) -> bool {
+        let pauses = matches!(&self.main, MainState::Waiting { reason } if reason == "CrashLoopBackOff");
+        pauses && self.ended_before.is_some()
+    }
+
     /// How its main container ended last.
     pub fn exit(&self) -> Option<&Exit> {
         match &self.main {

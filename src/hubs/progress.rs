@@ -16,7 +16,7 @@ use super::resume::{OwnStarts, Resumed, Resumer};
 use super::told_start::{Next, ToldStart, refuses};
 use crate::cluster::Cluster;
 use crate::config::{Config, Hub, SharedConfig};
-use crate::domain::news::{BegunStart, News, StartUnderWay, StatusAddress};
+use crate::domain::news::{BegunStart, News, StartUnderWay, StatusAddress, Suspicion};
 use crate::domain::pod_state::{PodNews, PodState};
 use crate::domain::{Clock, Credential, Moment};
 use crate::leader::Leader;
@@ -49,7 +49,7 @@ pub struct Parts {
     pub is_on_one_machine: bool,
     pub news: mpsc::Receiver<News>,
     /// Services that seem to be over, for whoever judges.
-    pub suspected: mpsc::Sender<i64>,
+    pub suspected: mpsc::Sender<Suspicion>,
     /// The starts whose servers do not run yet, whoever began them.
     pub under_way: Arc<dyn Fn() -> Vec<StartUnderWay> + Send + Sync>,
 }
@@ -110,7 +110,7 @@ struct Teller {
     cluster: Cluster,
     clock: Clock,
     is_on_one_machine: bool,
-    suspected: mpsc::Sender<i64>,
+    suspected: mpsc::Sender<Suspicion>,
     own: OwnStarts,
     client: HubClient,
     starts: HashMap<i64, ToldStart>,
@@ -283,7 +283,7 @@ impl Teller {
             }
             if it.is_suspicious(now) {
                 // Who is full asks again in two seconds.
-                let _ = self.suspected.try_send(*sequence);
+                let _ = self.suspected.try_send(Suspicion { sequence: *sequence, has_crashed: it.has_crashed(now) });
             }
             let was_on_its_way = it.is_on_its_way();
             it.tell(now, &config.progress_messages);

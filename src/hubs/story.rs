@@ -48,6 +48,12 @@ impl Story {
         self.reached == Some(Step::Ready)
     }
 
+    /// The steps are told: what is left to hear of is its end.
+    pub fn rest(&mut self) {
+        self.notes = Vec::new();
+        self.waiting = Vec::new();
+    }
+
     /// The pod has changed.
     pub fn see_pod(&mut self, pod: &PodState, now: Moment) {
         if self.earlier.contains(&pod.uid) {

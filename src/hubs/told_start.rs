@@ -13,6 +13,7 @@ use super::story::Story;
 use crate::config::ProgressMessages;
 use crate::domain::Moment;
 use crate::domain::news::StartUnderWay;
+use crate::domain::pod_state::PodState;
 use crate::domain::record::Details;
 
 /// At most five a second.
@@ -28,6 +29,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// After it was ready, a server that ends is the hub's to find by polling.
 const QUIET: Duration = Duration::from_secs(600);
+/// Who crashes again and again within it, has never come up.
+const BEGINNING: Duration = Duration::from_secs(120);
 /// A start that takes longer is not told any more.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
 /// Between suspicions, as long as it looks over.
@@ -111,6 +114,12 @@ impl ToldStart {
         looks_over && is_due
     }
 
+    /// It crashes again and again from the beginning: a pod without a readiness probe is ready as soon as it runs.
+    pub fn has_crashed(&self, now: Moment) -> bool {
+        let is_new = self.ready.is_none_or(|ready| now.since(ready) < BEGINNING);
+        is_new && self.story.pod().is_some_and(PodState::crashes)
+    }
+
     /// It changed: what is suspected is looked at again at once.
     pub fn has_changed(&mut self) {
         self.suspected = None;
@@ -121,6 +130,7 @@ impl ToldStart {
         self.tell_story(now, false, messages);
         if self.story.is_ready() && self.ready.is_none() {
             self.ready = Some(now);
+            self.story.rest();
         }
     }
 
@@ -211,7 +221,7 @@ mod tests {
     use super::*;
     use crate::config::Hub;
     use crate::domain::news::StatusAddress;
-    use crate::domain::pod_state::{Exit, MainState, PodNews, PodState};
+    use crate::domain::pod_state::{Exit, MainState, PodNews};
     use crate::domain::status::PodPhase;
     use crate::domain::{AppliedObject, Credential, ObjectId};
     use crate::hubs::destination::destination;

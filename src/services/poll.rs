@@ -237,7 +237,7 @@ impl Services {
     }
 
     /// The service is over, for good: the hub will send no DELETE. Its explanation is kept, its workload goes at once.
-    async fn end(self: &Arc<Self>, record: ServiceRecord, end: &End) -> Result<Details, EndError> {
+    pub(super) async fn end(self: &Arc<Self>, record: ServiceRecord, end: &End) -> Result<Details, EndError> {
         let details = self.explain(&record, end).await;
         let (services, ended, kept) = (self.clone(), record, details.clone());
         // In one piece, also when the hub hangs up meanwhile.

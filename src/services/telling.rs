@@ -10,9 +10,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Services;
+use super::judge::{End, Judged, Judgement};
 use super::known::KnownService;
 use super::plan::Plan;
-use crate::domain::news::{BegunStart, News, StartUnderWay, StatusAddress};
+use crate::cluster::Deadline;
+use crate::domain::news::{BegunStart, News, StartUnderWay, StatusAddress, Suspicion};
+use crate::domain::status::{Failure, MainContainer, PodObservation};
 use crate::domain::{AppliedObject, ServiceRecord, ServiceState};
 
 /// A start that takes longer is not told of any more after a restart of ours.
@@ -76,29 +79,51 @@ impl Services {
         self.known.running().iter().filter(|it| is_under_way(it)).filter_map(|it| under_way(it)).collect()
     }
 
-    async fn end_if_suspected(self: &Arc<Self>, sequence: i64) {
-        match self.store.in_time_or_away(READING_TIME, self.store.service(sequence)).await {
-            Ok(Some(record)) if record.state == ServiceState::Running => {
-                if let Err(error) = self.end_if_over(record).await {
-                    tracing::debug!(sequence, %error, "a start that seems to have failed is judged later");
-                }
+    async fn end_if_suspected(self: &Arc<Self>, Suspicion { sequence, has_crashed }: Suspicion) {
+        let record = match self.store.in_time_or_away(READING_TIME, self.store.service(sequence)).await {
+            Ok(Some(record)) if record.state == ServiceState::Running => record,
+            Ok(_) => return,
+            Err(error) => {
+                tracing::debug!(sequence, %error, "a start that seems to have failed is judged later");
+                return;
             }
-            Ok(_) => {}
-            Err(error) => tracing::debug!(sequence, %error, "a start that seems to have failed is judged later"),
+        };
+        let mark = self.mark(&record);
+        let judged = Judged { sequence, object_id: &record.object_id, label: mark.service(), objects: &record.objects };
+        let end = match self.judge(judged).await {
+            Judgement::Over(end) => end,
+            Judgement::Runs if has_crashed => match self.crashing_pod(mark.service()).await {
+                Some(pod) => End::Failed(Failure::MainTerminated(pod)),
+                None => return,
+            },
+            Judgement::Runs | Judgement::CannotTell => return,
+        };
+        // From here on a poll says so, too.
+        if let Err(error) = self.end(record, &end).await {
+            tracing::debug!(sequence, %error, "the end of a start is written down later");
         }
+    }
+
+    /// The pod of a start, where it still waits to be started again after its crashes.
+    async fn crashing_pod(&self, label: &str) -> Option<PodObservation> {
+        let pods = self.cluster.watches().observe(label).pods;
+        let newest = pods.into_iter().filter(|it| !it.is_deleting).max_by_key(|it| it.created)?;
+        let now = self.cluster.look_at(&newest, Deadline::after(READING_TIME)).await.ok()??;
+        let waits = now.main == MainContainer::Waiting && now.stuck_since.is_some();
+        (waits || now.main == MainContainer::Terminated).then_some(now)
     }
 }
 
 /// Judges services that somebody saw fail, until nobody can any more.
-pub async fn end_suspected_forever(services: Arc<Services>, mut suspected: mpsc::Receiver<i64>) {
+pub async fn end_suspected_forever(services: Arc<Services>, mut suspected: mpsc::Receiver<Suspicion>) {
     let mut judging = JoinSet::new();
-    while let Some(sequence) = suspected.recv().await {
+    while let Some(suspicion) = suspected.recv().await {
         while judging.len() >= AT_ONCE {
             judging.join_next().await;
         }
         while judging.try_join_next().is_some() {}
         let services = services.clone();
-        judging.spawn(async move { services.end_if_suspected(sequence).await });
+        judging.spawn(async move { services.end_if_suspected(suspicion).await });
     }
 }
 
