@@ -3,6 +3,7 @@
 Where a real installation differs, the line above says how. What varies comes from the environment (scripts/demo).
 """
 
+import asyncio
 import base64
 import os
 import pathlib
@@ -53,6 +54,14 @@ class Spawner(backendspawner.EventBackendSpawner):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.events, self.latest_events = {}, []
+
+    async def stop(self, now=False, cancel=False, event=None):
+        """K8s Manager says why a start failed: the page is shown that first, since 0.4.0 ends it before it has looked."""
+        if cancel and isinstance(event, dict) and not self.already_stopped:
+            self.latest_events.append(event)
+            await asyncio.sleep(1.5 * self.yield_wait_seconds)
+            event = None
+        await super().stop(now, cancel, event)
 
 
 c.JupyterHub.spawner_class = Spawner

@@ -27,9 +27,10 @@ const ATTEMPTS: u32 = 4;
 const LAST_ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// After it was ready, a server that ends is the hub's to find by polling.
-const QUIET: Duration = Duration::from_secs(600);
-/// Who crashes again and again within it, has never come up.
+/// Afterwards a server that ends is the hub's to find by polling.
+const QUIET: Duration = BEGINNING;
+/// Hubs wait about as long for a server to answer, and poll it only then. Who crashes again and again within it has never
+/// come up.
 const BEGINNING: Duration = Duration::from_secs(120);
 /// A start that takes longer is not told any more.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
