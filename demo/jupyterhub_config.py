@@ -5,14 +5,12 @@ Where a real installation differs, the line above says how. What varies comes fr
 
 import asyncio
 import base64
-import json
 import os
 import pathlib
 import socket
 from urllib.parse import quote
 
 import backendspawner
-from tornado.httpclient import HTTPRequest
 
 c = get_config()  # noqa: F821
 
@@ -56,6 +54,14 @@ class Spawner(backendspawner.EventBackendSpawner):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.events, self.latest_events = {}, []
+
+    async def stop(self, now=False, cancel=False, event=None):
+        """K8s Manager says why a start failed: the page is shown that first, since 0.4.0 ends it before it has looked."""
+        if cancel and isinstance(event, dict) and not self.already_stopped:
+            self.latest_events.append(event)
+            await asyncio.sleep(1.5 * self.yield_wait_seconds)
+            event = None
+        await super().stop(now, cancel, event)
 
 
 c.JupyterHub.spawner_class = Spawner
@@ -135,6 +141,9 @@ c.Spawner.pre_spawn_hook = new_port
 
 # --- a start that fails ------------------------------------------------------------------------------------------------
 
+# One that was accepted and fails later is ended by K8s Manager, which tells the hub why at once (JUPYTERHUB_STATUS_URL in the
+# environment that get_env makes). One that is refused at once is answered with the reason:
+
 
 async def show_the_reason(spawner, exception):
     """Puts error and detailed_error of a refused start on the user's page, where it would say "HTTP 500" alone."""
@@ -143,27 +152,3 @@ async def show_the_reason(spawner, exception):
 
 
 c.BackendSpawner.failed_spawn_request_hook = show_the_reason
-
-
-def watch_start(spawner, _answer):
-    spawner.start_watch = asyncio.create_task(end_a_failed_start(spawner, spawner.start_id))
-
-
-async def end_a_failed_start(spawner, start_id):
-    """Ends a start whose pod died, with the reason on the user's page; else the user would wait for http_timeout."""
-    while spawner.pending == "spawn" and spawner.start_id == start_id:
-        await asyncio.sleep(1)
-        request = HTTPRequest(server_url(spawner), headers=headers(spawner))
-        answer = await spawner.http_client.fetch(request, raise_error=False)
-        status = json.loads(answer.body) if answer.code == 200 else {}
-        if status.get("running", True) or status["start_id"] != start_id:
-            continue
-        details = {"error": "The server has ended", "detailed_error": "", **status.get("details", {})}
-        message = f"<details><summary>{details['error']}</summary>{details['detailed_error']}</details>"
-        spawner.latest_events.append({"progress": 100, "failed": True, "html_message": message})
-        await asyncio.sleep(2 * spawner.yield_wait_seconds)  # until the page has it
-        await spawner.stop(cancel=True)
-        return
-
-
-c.BackendSpawner.post_spawn_request_hook = watch_start

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod database;
+mod telling;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::description::{Place, SharedCatalogue};
 use crate::domain::Clock;
 use crate::health::Conditions;
 use crate::http::{Api, Limits, Server, operators_routes, routes};
+use crate::hubs::Notices;
 use crate::leader::{Election, Leader};
 use crate::log_handlers;
 use crate::metrics_page::MetricsPage;
@@ -58,6 +60,8 @@ pub struct App {
     end: watch::Sender<bool>,
     server: JoinHandle<()>,
     recovery: JoinHandle<()>,
+    /// What goes on for hubs.
+    telling: Vec<JoinHandle<()>>,
     service_changes: JoinHandle<()>,
     log_changes: JoinHandle<()>,
     upkeep: JoinHandle<()>,
@@ -129,22 +133,35 @@ impl App {
         let user_jobs =
             UserJobs::new(store.clone(), cluster.clone(), config.clone(), user_jobs_site(&environment, &site));
         user_jobs.begin().await.context("failed to look at the stored user jobs")?;
-        let services = Services::new(store.clone(), cluster.clone(), config.clone(), descriptions, site, clock);
+        let notices = Notices::new(&config.current().tunnel, &environment, store.clone(), clock.clone());
+        let services = Services::new(store.clone(), cluster.clone(), config.clone(), descriptions, site, clock.clone());
+        let is_on_one_machine = crate::cluster::is_on_this_machine(kubeconfig.as_deref()).await;
         let health = Arc::new(conditions::all(conditions::Parts {
             store: store.clone(),
-            cluster,
+            cluster: cluster.clone(),
             services: services.clone(),
             user_jobs: user_jobs.clone(),
             log_handlers: handlers,
             reloader: reloader.clone(),
             leader: leader.clone(),
             tls: tls.clone(),
+            notices: notices.clone(),
             namespace: environment.deployment_namespace.clone(),
         }));
         // From here on nothing is missed.
         let service_changes = store.changes().await;
         services.remember_all().await.context("failed to read the stored services")?;
         services.watch_what_runs();
+        let telling = telling::begin(telling::Parts {
+            config: config.clone(),
+            cluster,
+            store: store.clone(),
+            leader: leader.clone(),
+            clock,
+            services: services.clone(),
+            notices,
+            is_on_one_machine,
+        });
         let authenticator = Arc::new(Authenticator::new(store.clone()));
 
         let shutdown_delay = match store.is_shared() {
@@ -182,6 +199,7 @@ impl App {
             end,
             server,
             recovery,
+            telling,
             service_changes,
             log_changes,
             upkeep,
@@ -235,7 +253,9 @@ impl App {
         resigned.await.context("resigning broke off")?;
         // It leads no more, and so has let go of its connections.
         self.user_jobs.ended().await;
-        let tasks = [self.recovery, self.forwarding, self.service_changes, self.log_changes, self.changes, self.upkeep];
+        let mut tasks =
+            vec![self.recovery, self.forwarding, self.service_changes, self.log_changes, self.changes, self.upkeep];
+        tasks.extend(self.telling);
         tasks.iter().for_each(JoinHandle::abort);
         // Their connections are closed with them: whoever looks at the database's files next finds them at rest.
         for task in tasks {

@@ -48,6 +48,7 @@ mod armed {
         SupersedeBeforeRecord SupersedeAfterRecord
         EndBeforeLatch EndAfterLatch EndAfterWorkload EndAfterNote
         UpdateBeforeRecord UpdateAfterRecord UpdateBetweenObjects UpdateAfterObjects
+        NoticeAfterOwed NoticeBeforeTaken
         RecoverBegin RecoverBeforeStop RecoverAfterRecord RecoverAfterObjects RecoverBeforeWorkload RecoverEnd
         UserJobAfterPorts UserJobAfterService UserJobAfterConnection UserJobAfterForward UserJobBeforeRunning
         UserJobAfterRunning UserJobBeforeCancel UserJobAfterCancel UserJobAfterDeletion

@@ -11,6 +11,7 @@ pub mod domain;
 pub mod fail_points;
 pub mod health;
 pub mod http;
+pub mod hubs;
 pub mod leader;
 pub mod log_handlers;
 pub mod metrics;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
 use support::app::{JUPYTERHUB, TOKEN, TestApp, basic, start_body};
+use support::hub_receiver::HubReceiver;
 use support::wire::{Answer, Request};
 
 const API_TOKEN: &str = "marker-api-token-5f1c";
@@ -27,10 +28,12 @@ const CERTFILE: &str = "marker-certfile-0d3e";
 const CAFILE: &str = "marker-cafile-c0a4";
 const AUTH_STATE: &str = "marker-auth-state-93b2";
 const ENV_VALUE: &str = "marker-env-value-1e0f";
+const TUNNEL: &str = "marker-tunnel-password-4b7d";
 
 /// All that must not be seen, also in the forms in which it travels.
 fn markers() -> Vec<String> {
-    let plain = [API_TOKEN, ACCESS_TOKEN, KEYFILE, CERTFILE, CAFILE, AUTH_STATE, ENV_VALUE, "jhubpw", "superpw", TOKEN];
+    let plain =
+        [API_TOKEN, ACCESS_TOKEN, KEYFILE, CERTFILE, CAFILE, AUTH_STATE, ENV_VALUE, TUNNEL, "jhubpw", "superpw", TOKEN];
     let basic = basic(JUPYTERHUB).trim_start_matches("Basic ").to_owned();
     let encoded = plain.iter().map(|it| BASE64_STANDARD.encode(it));
     plain.iter().map(|it| (*it).to_owned()).chain(encoded).chain([basic]).collect()
@@ -76,6 +79,7 @@ impl<'a> MakeWriter<'a> for Log {
 
 fn body(service: &str, start_id: &str) -> Value {
     let mut body = start_body(service, start_id);
+    body["env"]["JUPYTERHUB_STATUS_URL"] = json!("users/progress/status/alice/lab");
     body["env"]["JUPYTERHUB_API_TOKEN"] = json!(API_TOKEN);
     body["env"]["PRIVATE"] = json!(ENV_VALUE);
     body["certs"] = json!({"keyfile": KEYFILE, "certfile": CERTFILE, "cafile": CAFILE});
@@ -178,12 +182,32 @@ async fn under_faults(app: &TestApp) {
 async fn no_secret_is_seen_outside_of_secrets() {
     let log = Log::default();
     tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(log.clone()).init();
-    let mut app = TestApp::start().await;
+    // A hub that is told of everything: of one restart, of the steps of starts, and that refuses and fails at times.
+    let hub = HubReceiver::start().await;
+    let (tunnel, api) = (hub.url("/restart/"), hub.url("/hub/api"));
+    let mut app = TestApp::builder()
+        .edit(move |config| {
+            config["tunnel"] = json!([{"hostname": "k8smgr", "restart_url": tunnel}]);
+            config["hubs"] = json!({"jupyterhub": {"api_url": api}});
+        })
+        .variable("TUNNELSVC_K8SMGR_USER_PASSWORD", TUNNEL)
+        .start()
+        .await;
 
     // Started, repeated, polled, updated.
     assert_eq!(post(&app, "lab", &body("JupyterLab/Run", "s1")).await.status, 201);
     assert_eq!(post(&app, "lab", &body("JupyterLab/Run", "s1")).await.status, 201);
     app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
+    let told = hub.has(4).await;
+    let sent: Vec<_> = told.iter().filter_map(|it| it.header("authorization")).collect();
+    assert!(
+        sent.contains(&&*format!("token {API_TOKEN}")) && sent.iter().any(|it| it.starts_with("Basic ")),
+        "{sent:?}"
+    );
+    hub.answer("/hub/api/", 403);
+    assert_eq!(post(&app, "refused", &body("JupyterLab/Run", "s1")).await.status, 201);
+    hub.has(told.len() + 1).await;
+    hub.answer("/hub/api/", 500);
     for method in ["GET", "PUT", "PATCH"] {
         let answer = app.send_as(JUPYTERHUB, Request::new(method, "/api/services/lab/")).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -219,9 +243,12 @@ async fn no_secret_is_seen_outside_of_secrets() {
 
     // The files, with the process running and after it. The configuration holds no secret; the database holds hashes.
     assert_clean_files(&app.path(""));
+    hub.be_away(true);
     app.restart().await;
     assert_eq!(app.get(JUPYTERHUB, "lab").await.status, 200);
-    assert_eq!(app.delete(JUPYTERHUB, "lab").await.status, 204);
+    for name in ["lab", "refused"] {
+        assert_eq!(app.delete(JUPYTERHUB, name).await.status, 204);
+    }
     app.cluster.nothing_of("").await;
     app.stop_process().await;
     assert_clean_files(&app.path(""));

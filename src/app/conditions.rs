@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cluster::Cluster;
 use crate::cluster::watch::{WatchHealth, Watched};
 use crate::health::{Conditions, Failure};
+use crate::hubs::Notices;
 use crate::leader::{Leader, LeaderStatus};
 use crate::log_handlers::LogHandlers;
 use crate::reload::Reloader;
@@ -31,13 +32,14 @@ pub(super) struct Parts {
     pub reloader: Arc<Reloader>,
     pub leader: Leader,
     pub tls: Option<Arc<ServerTls>>,
+    pub notices: Notices,
     /// Where pods are, as a rule.
     pub namespace: String,
 }
 
 /// How each part of the house is doing.
 pub(super) fn all(parts: Parts) -> Conditions {
-    let Parts { store, cluster, services, user_jobs, log_handlers, reloader, leader, tls, namespace } = parts;
+    let Parts { store, cluster, services, user_jobs, log_handlers, reloader, leader, tls, notices, namespace } = parts;
     let (config, descriptions, skeletons) = (reloader.clone(), reloader.clone(), reloader);
     let (pods, begun) = (Watched::pods(&namespace), Instant::now());
     let (watches, failing) = (cluster.watches().clone(), cluster.watches().clone());
@@ -80,6 +82,7 @@ pub(super) fn all(parts: Parts) -> Conditions {
                 failing => Err(format!("{failing} do not work; the log says why").into()),
             })
         })
+        .telling("hubs", move || ready(notices.problem().map_or(Ok(()), |problem| Err(problem.into()))))
         .telling("log-handlers", move || {
             let failing = log_handlers.statuses().into_iter().filter(|(_, status)| status.failing.is_some());
             let failing: Vec<_> = failing.map(|(name, _)| name).collect();

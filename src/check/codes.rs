@@ -72,9 +72,14 @@ codes! {
         "A hub that is to be told of a restart gets no hostname, by which it knows this K8s Manager." "Set hostname."
     HubCertificate "hub-certificate" Error
         "The certificate_path of a hub cannot be read or holds no certificate in PEM."
-        "Correct the path, or mount the file; false takes the certificate authorities of the system."
+        "Correct the path, or mount the file; without it the certificate authorities of the system are trusted."
+    HubUnverified "hub-unverified" Warning
+        "certificate_path of a hub is false: TLS is not verified, and whoever is in between reads the credentials."
+        "Name a file with the hub's certificate authority, or remove certificate_path for those of the system."
+    HubUnknown "hub-unknown" Warning
+        "A key of hubs is the login of no hub: it has no effect." "Correct its spelling, or remove it."
     HubCredentials "hub-credentials" Warning
-        "The variable that cred_env_name names is not set here: the hub is not told of a restart."
+        "The credentials for a hub (the variable that cred_env_name names, else TUNNELSVC_K8SMGR_USER_TOKEN or _PASSWORD) are not set here: it is not told of a restart."
         "Set it where K8s Manager runs. Where this check runs elsewhere, set it to anything."
     TlsFile "tls-file" Error
         "A file of tls cannot be read or does not hold what it should: certificates, or a key without a passphrase, in PEM."

@@ -1,15 +1,17 @@
-//! The hubs that are told of a restart: their URLs, certificates and credentials.
-
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+//! The hubs that are told of a restart, and of their users' starts: URLs, certificates, credentials.
 
 use super::codes::Code;
 use super::configuration::ConfigFile;
 use super::finding::{Finding, Findings};
+use super::installation::Installation;
 use crate::config::CertificatePath;
+use crate::tls::trust;
+
+/// The credentials of those that name none of their own.
+const COMMON_CREDENTIALS: [&str; 2] = ["TUNNELSVC_K8SMGR_USER_TOKEN", "TUNNELSVC_K8SMGR_USER_PASSWORD"];
 
 /// `is_set` says whether an environment variable has a value.
-pub fn check(file: &ConfigFile, is_set: impl Fn(&str) -> bool, findings: &mut Findings) {
+pub fn check(file: &ConfigFile, installation: &Installation, is_set: impl Fn(&str) -> bool, findings: &mut Findings) {
     for (index, hub) in file.config.tunnel.iter().enumerate() {
         let at = |key: &str| format!("/tunnel/{index}/{key}");
         let name = if hub.hostname.is_empty() { format!("tunnel[{index}]") } else { hub.hostname.clone() };
@@ -31,18 +33,35 @@ pub fn check(file: &ConfigFile, is_set: impl Fn(&str) -> bool, findings: &mut Fi
             let message = format!("hub {name}: there is no hostname");
             findings.add(file.finding(Code::HubHostname, message, &format!("/tunnel/{index}")));
         }
-        if let CertificatePath::File(path) = &hub.certificate_path
-            && let Some(reason) = no_certificate(path)
-        {
-            let message = format!("hub {name}: {}: {reason}", path.display());
-            findings.add(file.finding(Code::HubCertificate, message, &at("certificate_path")));
-        }
-        if let Some(variable) = hub.cred_env_name.as_deref().filter(|it| !is_set(it)) {
-            let message = format!("hub {name}: the environment variable {variable} is not set");
-            findings.add(file.finding(Code::HubCredentials, message, &at("cred_env_name")));
+        certificate(file, &format!("hub {name}"), &hub.certificate_path, &at("certificate_path"), findings);
+        match &hub.cred_env_name {
+            Some(variable) if !is_set(variable) => {
+                let message = format!("hub {name}: the environment variable {variable} is not set");
+                findings.add(file.finding(Code::HubCredentials, message, &at("cred_env_name")));
+            }
+            None if !COMMON_CREDENTIALS.iter().any(|it| is_set(it)) => {
+                let message = format!("hub {name}: neither of {} is set", COMMON_CREDENTIALS.join(", "));
+                findings.add(file.finding(Code::HubCredentials, message, &format!("/tunnel/{index}")));
+            }
+            _ => {}
         }
     }
+    hubs_of_starts(file, installation, findings);
     log_directories(file, findings);
+}
+
+/// Section `hubs`.
+fn hubs_of_starts(file: &ConfigFile, installation: &Installation, findings: &mut Findings) {
+    for (credential, hub) in &file.config.hubs {
+        let pointer = format!("/hubs/{}", credential.replace('~', "~0").replace('/', "~1"));
+        let is_known = installation.credentials.iter().any(|it| it.as_str() == credential);
+        if !is_known && !file.config.startup.create_user.keys().any(|it| it.as_str() == credential) {
+            let message = format!("hubs.{credential}: no hub of that name has descriptions or is made at the start");
+            findings.add(file.finding(Code::HubUnknown, message, &pointer));
+        }
+        let whose = format!("hubs.{credential}");
+        certificate(file, &whose, &hub.certificate_path, &format!("{pointer}/certificate_path"), findings);
+    }
 }
 
 /// The URL itself is not told: it may hold a password.
@@ -57,15 +76,18 @@ fn what_is_wrong(url: &str) -> Option<&'static str> {
     }
 }
 
-fn no_certificate(path: &std::path::Path) -> Option<String> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => return Some(format!("failed to read it: {error}")),
-    };
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => None,
-        _ => Some("it holds no certificate in PEM".to_owned()),
+fn certificate(file: &ConfigFile, whose: &str, path: &CertificatePath, pointer: &str, findings: &mut Findings) {
+    match path {
+        CertificatePath::System => {}
+        CertificatePath::Unverified => {
+            let message = format!("{whose}: TLS is not verified");
+            findings.add(file.finding(Code::HubUnverified, message, pointer));
+        }
+        CertificatePath::File(path) => {
+            if let Err(error) = trust::authorities(path) {
+                findings.add(file.finding(Code::HubCertificate, format!("{whose}: {error}"), pointer));
+            }
+        }
     }
 }
 

@@ -58,7 +58,8 @@ impl Rights {
         // Pods of services that were taken over are marked one by one.
         self.add(Some(namespace), "", "pods", &["get", "list", "patch", "watch"]);
         self.add(Some(namespace), "", "pods/log", &["get"]);
-        self.add(Some(namespace), "", "events", &["list"]);
+        // What they say of a start under way goes to its hub.
+        self.add(Some(namespace), "", "events", &["list", "watch"]);
     }
 
     fn add(&mut self, namespace: Option<&str>, group: &str, resource: &str, verbs: &[&'static str]) {
@@ -169,7 +170,7 @@ mod tests {
             verbs: [get, list, patch, watch]
           - apiGroups: [""]
             resources: [events]
-            verbs: [list]
+            verbs: [list, watch]
           - apiGroups: ["apps"]
             resources: [statefulsets]
             verbs: [create, delete, get, list, patch, watch]

@@ -13,13 +13,14 @@ mod labelled;
 mod lease;
 mod metadata;
 mod objects;
+mod pod_news;
 mod requests;
 mod resources;
 mod transport;
 pub mod watch;
 
 pub use calls::Deadline;
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, is_on_this_machine};
 pub use error::ClusterError;
 pub use inspect::ResourceName;
 pub use labelled::Labelled;

@@ -52,7 +52,8 @@ pub struct Environment {
     pub ssh_config_file: Option<PathBuf>,
     /// POD_NAME, else HOSTNAME: the pod that we run in.
     pub pod_name: Option<String>,
-    user_passwords: BTreeMap<String, SecretString>,
+    /// All variables: the configuration names some of them, and their values may be credentials.
+    variables: BTreeMap<String, SecretString>,
 }
 
 impl Environment {
@@ -72,7 +73,6 @@ impl Environment {
         let namespace = get("DEPLOYMENT_NAMESPACE").or(in_cluster).unwrap_or_else(|| "default".to_owned());
         let secret =
             |name: &str| variables.get(name).filter(|it| !it.is_empty()).map(|value| SecretString::from(value.clone()));
-        let of_users = variables.keys().filter(|name| name.ends_with(PASSWORD_SUFFIX));
         Ok(Self {
             config_path: get("CONFIG_PATH").map(PathBuf::from),
             stage: get("STAGE").map(|stage| stage.to_lowercase()),
@@ -87,7 +87,7 @@ impl Environment {
             smtp_login: get("LOG_SMTP_USER").zip(secret("LOG_SMTP_PASSWORD")),
             ssh_config_file: get("SSHCONFIGFILE").map(PathBuf::from),
             pod_name: get("POD_NAME").or_else(|| get("HOSTNAME")),
-            user_passwords: of_users.filter_map(|name| Some((name.clone(), secret(name)?))).collect(),
+            variables: variables.keys().filter_map(|name| Some((name.clone(), secret(name)?))).collect(),
         })
     }
 
@@ -95,8 +95,13 @@ impl Environment {
     pub fn user_password(&self, name: &Credential) -> Option<&SecretString> {
         let exact = name.as_str().to_uppercase();
         let plain: String = exact.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        let get = |name: &str| self.user_passwords.get(&format!("{name}{PASSWORD_SUFFIX}"));
+        let get = |name: &str| self.variable(&format!("{name}{PASSWORD_SUFFIX}"));
         get(&exact).or_else(|| get(&plain))
+    }
+
+    /// A variable that the configuration names.
+    pub fn variable(&self, name: &str) -> Option<&SecretString> {
+        self.variables.get(name)
     }
 }
 

@@ -6,6 +6,7 @@
 mod changes;
 pub mod environment;
 mod http;
+mod hubs;
 mod keywords;
 mod leader_election;
 mod load;
@@ -13,6 +14,7 @@ mod logs;
 mod metrics;
 mod name_pattern;
 mod ordered_values;
+mod progress_messages;
 mod secret_url;
 mod services;
 mod shared;
@@ -35,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 pub use environment::Environment;
 pub use http::Http;
+pub use hubs::{ApiUrl, Hub};
 pub use keywords::{Keywords, Replace};
 pub use leader_election::{ElectionMethod, LeaderElection};
 pub use load::{ConfigError, Loaded};
@@ -42,6 +45,7 @@ pub use logs::Logs;
 pub use metrics::Metrics;
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;
+pub use progress_messages::{Message, ProgressMessages};
 pub use secret_url::SecretUrl;
 pub use services::{Services, Skip, Ssl};
 pub use shared::SharedConfig;
@@ -67,6 +71,9 @@ pub struct Config {
     pub userjobs: UserJobs,
     /// The hubs to be told that K8s Manager has started, so that they make their tunnels again. Restart.
     pub tunnel: Vec<Tunnel>,
+    /// How hubs, by their logins, are told of their users' starts. One that is not named here is told by the defaults.
+    pub hubs: BTreeMap<String, Hub>,
+    pub progress_messages: ProgressMessages,
     /// What is done once at the start of K8s Manager.
     pub startup: Startup,
     /// Headlines shown to users instead of the built-in ones, by the place that fails: `services.utils.common.start_service_2`
@@ -107,6 +114,8 @@ impl Default for Config {
             userhomes: UserHomes::default(),
             userjobs: UserJobs::default(),
             tunnel: Vec::new(),
+            hubs: BTreeMap::new(),
+            progress_messages: ProgressMessages::default(),
             startup: Startup::default(),
             error_messages: BTreeMap::new(),
             custom_headers_keys: headers.map(|(header, key)| (header.to_owned(), key.to_owned())).into(),

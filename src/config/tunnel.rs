@@ -16,7 +16,8 @@ pub struct Tunnel {
     pub restart_url: Option<String>,
     /// How long to wait for the hub's answer in seconds (10). Restart.
     pub timeout: Option<u64>,
-    /// File with the certificate authority of the hub, or false for those of the system. Restart.
+    /// File with the certificate authority of the hub, for one that those of the system do not vouch for. `false` asks for
+    /// TLS that is not verified: whoever is in between reads the credentials. Restart.
     pub certificate_path: CertificatePath,
     /// Environment variable that holds the value of the header Authorization. Where it is named and not set, nothing
     /// is sent. Without it: TUNNELSVC_K8SMGR_USER_TOKEN, else Basic with TUNNELSVC_K8SMGR_USER_PASSWORD. Restart.
@@ -47,12 +48,14 @@ impl Tunnel {
     }
 }
 
-/// A file with a certificate authority, or `false` for those of the system.
+/// Whom to trust at the other end: the authorities of the system (absent or null), those of a file, or (`false`, which has
+/// to be asked for) anybody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CertificatePath {
     #[default]
     System,
     File(PathBuf),
+    Unverified,
 }
 
 impl<'de> Deserialize<'de> for CertificatePath {
@@ -60,11 +63,13 @@ impl<'de> Deserialize<'de> for CertificatePath {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "expected the path of a file, or false")]
         enum Written {
+            Nothing(()),
             Flag(bool),
             Path(PathBuf),
         }
         match Written::deserialize(deserializer)? {
-            Written::Flag(false) => Ok(Self::System),
+            Written::Nothing(()) => Ok(Self::System),
+            Written::Flag(false) => Ok(Self::Unverified),
             Written::Flag(true) => Err(serde::de::Error::custom("expected the path of a file, or false")),
             Written::Path(path) => Ok(Self::File(path)),
         }
@@ -74,7 +79,8 @@ impl<'de> Deserialize<'de> for CertificatePath {
 impl Serialize for CertificatePath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::System => serializer.serialize_bool(false),
+            Self::System => serializer.serialize_none(),
+            Self::Unverified => serializer.serialize_bool(false),
             Self::File(path) => path.serialize(serializer),
         }
     }

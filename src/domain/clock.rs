@@ -22,6 +22,10 @@ impl Moment {
         Self(duration)
     }
 
+    pub fn later(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(by))
+    }
+
     /// How much time went by since an earlier moment; zero where it was not earlier.
     pub fn since(self, earlier: Moment) -> Duration {
         self.0.saturating_sub(earlier.0)

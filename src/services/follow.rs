@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Services;
 use crate::domain::ServiceRecord;
+use crate::domain::news::News;
 use crate::store::{Batch, Changes, StoreError};
 
 /// Rows that are read at a time: a large installation is not held in memory twice.
@@ -60,12 +61,16 @@ impl Services {
             for page in sequences.chunks(usize::try_from(PAGE).unwrap_or(1)) {
                 let records = self.store.services_by_sequence(page).await?;
                 self.watch_what_starts(&records);
+                records.iter().for_each(|it| self.announce_state(it));
                 put(records);
             }
         }
         let asked = (!batch.everything).then_some(&batch.services);
         // Also of what other processes removed.
-        self.known.end_reading(reading, asked, &found).into_iter().for_each(|it| self.forget(it));
+        for sequence in self.known.end_reading(reading, asked, &found) {
+            self.announce(News::Gone { sequence });
+            self.forget(sequence);
+        }
         Ok(())
     }
 }

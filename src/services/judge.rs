@@ -103,7 +103,11 @@ impl Services {
         match self.cluster.look_at(pod, Deadline::after(CONFIRM_TIME)).await {
             Ok(Some(now)) => match failure {
                 Failure::PodFailed(_) => now.phase.is_terminal(),
-                Failure::MainTerminated(_) => now.main == MainContainer::Terminated,
+                // One that crashed and waits to be started again did not come up since.
+                Failure::MainTerminated(_) => {
+                    let waits = now.main == MainContainer::Waiting && now.stuck_since.is_some();
+                    now.main == MainContainer::Terminated || waits
+                }
                 Failure::CannotStart(_) => now.main != MainContainer::Running && !now.phase.is_terminal(),
             },
             // A failed pod that was cleared away since; the cache hears of its successor soon.

@@ -25,6 +25,7 @@ mod stop;
 mod supersede;
 mod survey;
 mod sweep;
+mod telling;
 mod turns;
 mod unseen;
 mod unwritten;
@@ -33,7 +34,9 @@ mod watching;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::mpsc;
 
 pub use adopt::{AdoptError, Adopted, Adoption};
 pub use error::{PollError, StartError, StopError, UpdateError};
@@ -44,11 +47,13 @@ pub use plan::StartRequest;
 pub use poll::{Polled, ServiceStatus};
 pub use recover::recover_forever;
 pub use sweep::SweepHalt;
+pub use telling::end_suspected_forever;
 
 use crate::cluster::Cluster;
 use crate::cluster::watch::WatchHealth;
 use crate::config::SharedConfig;
 use crate::description::{Chosen, SharedCatalogue};
+use crate::domain::news::News;
 use crate::domain::{Clock, Credential, Mark, Moment, ServerName, ServiceName, ServiceRecord};
 use crate::store::Store;
 
@@ -93,6 +98,8 @@ pub struct Services {
     started: Mutex<HashSet<i64>>,
     /// The highest sequence that was there before this process: what runs and came later is known to have been made.
     inherited: AtomicI64,
+    /// Where what happens to starts is announced.
+    news: OnceLock<mpsc::Sender<News>>,
 }
 
 impl Services {
@@ -123,6 +130,7 @@ impl Services {
             sweeping: sweep::Sweeping::default(),
             started: Mutex::default(),
             inherited: AtomicI64::default(),
+            news: OnceLock::new(),
             suspicions: judge::Suspicions::default(),
             unseen: unseen::Unseen::default(),
         })

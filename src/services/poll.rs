@@ -11,6 +11,7 @@ use super::known::KnownService;
 use super::stop::RemoveError;
 use super::{PollError, Services, name_of};
 use crate::cluster::Deadline;
+use crate::domain::news::News;
 use crate::domain::record::Details;
 use crate::domain::{AppliedObject, Credential, ServerName, ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
@@ -236,7 +237,7 @@ impl Services {
     }
 
     /// The service is over, for good: the hub will send no DELETE. Its explanation is kept, its workload goes at once.
-    async fn end(self: &Arc<Self>, record: ServiceRecord, end: &End) -> Result<Details, EndError> {
+    pub(super) async fn end(self: &Arc<Self>, record: ServiceRecord, end: &End) -> Result<Details, EndError> {
         let details = self.explain(&record, end).await;
         let (services, ended, kept) = (self.clone(), record, details.clone());
         // In one piece, also when the hub hangs up meanwhile.
@@ -246,6 +247,7 @@ impl Services {
                 fail_point!(EndAfterLatch);
                 services.ages.seen_for(ended.sequence, ServiceState::Ended, &services.clock);
                 services.known.set_state(ended.sequence, ServiceState::Ended, Some(kept.clone()));
+                services.announce(News::Ended { sequence: ended.sequence, details: kept.clone() });
                 metrics::counter!("k8smgr_services_ended_total").increment(1);
                 tracing::info!(
                     credential = %ended.credential, server_name = %ended.server_name, start_id = %ended.start_id,

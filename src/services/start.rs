@@ -12,6 +12,7 @@ use super::plan::{Plan, StartRequest};
 use super::{Name, Services, StartError, name_of};
 use crate::cluster::Deadline;
 use crate::config::Config;
+use crate::domain::news::News;
 use crate::domain::record::Details;
 use crate::domain::{Clock, ServiceRecord, ServiceState, StartId};
 use crate::fail_points::fail_point;
@@ -102,6 +103,7 @@ impl Services {
         // Asked again: a stop that came while the record was written may have found none.
         let was_stopped = arrival.was_stopped();
         drop(arrival);
+        self.announce_begun(&plan, &record);
         crate::metrics::started(self.mark(&record).service(), posted.at);
         let carried_out = match was_stopped {
             true => Err(StartError::Stopped),
@@ -113,12 +115,14 @@ impl Services {
                     credential = %record.credential, server_name = %record.server_name, start_id = %record.start_id,
                     "service started"
                 );
+                self.announce(News::Made { sequence: record.sequence });
                 Ok(record)
             }
             Err(error) => {
                 fail_point!(StartBeforeRollBack);
                 crate::metrics::gave_up(self.mark(&record).service());
                 if !acceptance.was_answered() || !self.tell_failure(&record, &error).await {
+                    self.announce(News::Gone { sequence: record.sequence });
                     self.roll_back(&record, &error).await;
                 }
                 Err(error)
@@ -144,6 +148,7 @@ impl Services {
         let details = Details { error: headline.to_owned(), detailed_error: escape_html(&error.to_string()) };
         let is_latched = self.store.latch_end(record.sequence, &details, self.clock.now()).await.unwrap_or(false);
         if is_latched {
+            self.announce(News::Ended { sequence: record.sequence, details: details.clone() });
             self.known.set_state(record.sequence, ServiceState::Ended, Some(details));
         }
         is_latched

@@ -9,6 +9,7 @@ use tracing::Instrument;
 
 use super::{Name, Services, StopError, name_of};
 use crate::cluster::{ClusterError, Deadline, Deletion};
+use crate::domain::news::News;
 use crate::domain::{AppliedObject, Credential, Mark, ServerName, ServiceRecord, ServiceState};
 use crate::fail_points::fail_point;
 use crate::store::StoreError;
@@ -81,6 +82,7 @@ impl Services {
     pub(super) async fn begin_stop(&self, sequence: i64) -> Result<(), StoreError> {
         self.store.begin_stop(sequence).await?;
         self.known.set_state(sequence, ServiceState::Stopping, None);
+        self.announce(News::Gone { sequence });
         Ok(())
     }
 

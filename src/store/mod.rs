@@ -18,6 +18,7 @@ mod postgres_refusal;
 mod postgres_tls;
 mod process_lock;
 mod reference;
+mod restart_notices;
 mod schema;
 mod service_keys;
 mod services;
@@ -26,6 +27,7 @@ mod stored_log_handlers;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod told_starts;
 mod url;
 mod user_jobs;
 mod users;
@@ -54,6 +56,7 @@ pub use service_keys::ServiceKey;
 pub use services::Inserted;
 pub use stored_log_handlers::stored_log_handlers;
 pub use tokens::{Token, TokenAdded};
+pub use told_starts::TellerOf;
 pub use url::{DatabaseUrl, DatabaseUrlError};
 pub use users::{NewUser, User, UserChange};
 

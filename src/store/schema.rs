@@ -73,6 +73,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    restart_notices (hub) {
+        hub -> Text,
+        owed -> BigInt,
+    }
+}
+
 diesel::joinable!(tokens -> users (user_name));
 diesel::allow_tables_to_appear_in_same_query!(users, tokens, services);
 diesel::allow_tables_to_appear_in_same_query!(installation, services);

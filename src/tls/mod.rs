@@ -1,4 +1,5 @@
-//! TLS for whoever connects to us: certificate, key and the authority of clients from files, followed while we run.
+//! TLS for whoever connects to us: certificate, key and the authority of clients from files, followed while we run; and
+//! whom our own connections trust (`trust`).
 //!
 //! A pair of certificate and key is in force as a whole or not at all: what is on the disk is read, checked, and then
 //! put in the place of the one before, for handshakes to come; open connections go on. What is bad is kept out and told.
@@ -10,6 +11,7 @@ mod error;
 mod files;
 mod load;
 mod status;
+pub mod trust;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -53,6 +53,11 @@ def hub_two(installation):
 
 
 @pytest.fixture(scope="session")
+def hub_behind_tls(installation):
+    return started(Hub(installation, "hubtls"))
+
+
+@pytest.fixture(scope="session")
 def hub_of_examples(installation):
     """deploy/examples/jupyterhub_config.py as it is, with the environment that it documents."""
     environment = {

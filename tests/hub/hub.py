@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import requests
 
-from installation import HERE
-from processes import free_port, wait_until
+from installation import BEHIND_TLS, HERE
+from processes import wait_until
 
 USERS = ("alice", "bob", "carol")
 
@@ -20,8 +20,9 @@ class Hub:
         self.config = config
         self.environment = environment or {}
         self.password = secrets.token_urlsafe(16)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port = installation.ports[credential]
+        self.authority = installation.authority if credential in BEHIND_TLS else None
+        self.url = f"{'https' if self.authority else 'http'}://127.0.0.1:{self.port}"
         self.token = secrets.token_hex(16)
         self.state = installation.folder / credential
         self.state.mkdir()
@@ -40,6 +41,8 @@ class Hub:
             "TESTER_TOKEN": self.token,
             **self.environment,
         }
+        if self.authority:
+            environment |= {"HUB_TLS_KEY": self.authority.key, "HUB_TLS_CERT": self.authority.certificate}
         self.process = self.installation.run(self.credential, command, environment)
         self.process.wait_until(self.is_healthy, "/hub/health answers through the proxy")
         # In the same order in each hub: so the same user has the same number in all of them.
@@ -48,13 +51,17 @@ class Hub:
 
     def is_healthy(self):
         try:
-            return requests.get(f"{self.url}/hub/health", timeout=5).status_code == 200
+            return requests.get(f"{self.url}/hub/health", timeout=5, verify=self.verify()).status_code == 200
         except requests.ConnectionError:
             return False
 
     def api(self, method, path, **arguments):
         arguments.setdefault("timeout", 30)
+        arguments.setdefault("verify", self.verify())
         return requests.request(method, f"{self.url}/hub/api{path}", headers=self.authorization(), **arguments)
+
+    def verify(self):
+        return self.authority.file if self.authority else True
 
     def authorization(self):
         return {"Authorization": f"token {self.token}"}

@@ -10,13 +10,15 @@ import sys
 
 import requests
 
+from authority import Authority
 from processes import Process, free_port, processes_with, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 K8SMGR = os.environ.get("K8SMGR_BIN", str(TARGET / "debug/k8smgr"))
-CREDENTIALS = ("hubone", "hubtwo", "hub")
+BEHIND_TLS = ("hubtls",)
+CREDENTIALS = ("hubone", "hubtwo", "hub", *BEHIND_TLS)
 CLAIM = """
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -31,6 +33,7 @@ class Installation:
         folder.chmod(0o755)  # the pods run as other users
         self.mark = secrets.token_hex(8)
         self.passwords = {credential: secrets.token_urlsafe(16) for credential in CREDENTIALS}
+        self.ports = {credential: free_port() for credential in CREDENTIALS}
         self.processes = []
         self.url = f"http://127.0.0.1:{free_port()}"
         self.kubeconfig = folder / "cluster/kubeconfig"
@@ -38,6 +41,7 @@ class Installation:
         self.example_port = free_port()
 
     def start(self):
+        self.authority = Authority(self.folder / "tls")
         self.start_cluster()
         self.claim_homes()
         self.start_k8smgr()
@@ -93,6 +97,14 @@ class Installation:
             },
             "userhomes": {"base": str(homes), "skel": str(self.folder / "skel")},
             "startup": {"create_user": {credential: ["access_to_webservice"] for credential in CREDENTIALS}},
+            # The others are told where they ask for it.
+            "hubs": {
+                credential: {
+                    "api_url": f"https://127.0.0.1:{self.ports[credential]}/hub/api",
+                    "certificate_path": self.authority.file,
+                }
+                for credential in BEHIND_TLS
+            },
         }
         (self.folder / "config.json").write_text(json.dumps(config, indent=2))
 

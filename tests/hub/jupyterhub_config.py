@@ -17,3 +17,8 @@ c.JupyterHub.load_roles = [
 ]
 c.BackendSpawner.poll_interval = 1000
 c.Spawner.http_timeout = 60
+
+if "HUB_TLS_CERT" in os.environ:
+    c.JupyterHub.bind_url = f"https://127.0.0.1:{os.environ['HUB_PORT']}"
+    c.JupyterHub.ssl_cert = os.environ["HUB_TLS_CERT"]
+    c.JupyterHub.ssl_key = os.environ["HUB_TLS_KEY"]

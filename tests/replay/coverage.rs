@@ -16,6 +16,7 @@ pub const SCENARIOS: &[(&str, Claims)] = &[
     ("names", names::CLAIMS),
     ("outage", outage::CLAIMS),
     ("reloads", reloads::CLAIMS),
+    ("restart_notices", restart_notices::CLAIMS),
     ("routes", routes::CLAIMS),
     ("starts", starts::CLAIMS),
     ("states", states::CLAIMS),
@@ -27,7 +28,6 @@ pub const SCENARIOS: &[(&str, Claims)] = &[
         "tests/log_handlers",
         &["log.*", "authz.admin.GET./api/logs/handler/", "route.options.handler", "route.options.logtest"],
     ),
-    ("restart notices are not sent yet", &["startup.first.*", "startup.second.*", "startup.sinkdown.log"]),
 ];
 
 /// The owners of a record: those with the strongest claim.

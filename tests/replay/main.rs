@@ -16,6 +16,7 @@ mod home_and_startup;
 mod names;
 mod outage;
 mod reloads;
+mod restart_notices;
 mod routes;
 mod starts;
 mod states;

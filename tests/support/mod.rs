@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod compare;
 pub mod folders;
+pub mod hub_receiver;
 pub mod json;
 pub mod log_lines;
 #[path = "../../src/store/tests/postgres_server.rs"]

@@ -215,9 +215,13 @@ impl Node {
             events::emit(&self.storage, SOURCE, pod, &text);
         };
         match fate {
-            Fate::Runs => tell(EventText::normal("Started", "Started container")),
+            Fate::Runs | Fate::Ends { .. } => {
+                tell(EventText::normal("Pulling", &format!("Pulling image \"{image}\"")));
+                tell(EventText::normal("Pulled", &format!("Successfully pulled image \"{image}\" in 1ms")));
+                tell(EventText::normal("Created", &format!("Created container: {container}")));
+                tell(EventText::normal("Started", "Started container"));
+            }
             Fate::Slow => tell(EventText::normal("Pulling", "Pulling image")),
-            Fate::Ends { .. } => {}
             Fate::PullFails => {
                 tell(EventText::normal("Pulling", &format!("Pulling image \"{image}\"")));
                 tell(EventText::warning("Failed", "Failed to pull image: rpc error: <b>not found</b>"));

@@ -5,6 +5,7 @@
 mod follow;
 mod health;
 mod index;
+mod onlookers;
 mod pods;
 pub mod workloads;
 
@@ -21,6 +22,7 @@ use self::follow::{Follower, IsThere};
 use self::health::Health;
 pub use self::health::{WatchFailure, WatchHealth};
 use self::index::Index;
+pub use self::onlookers::{Onlookers, state_of};
 use super::calls::call;
 use super::resources::Known;
 use super::{Cluster, ClusterError, Deadline};
@@ -76,6 +78,7 @@ pub struct Watches {
     workloads: Shared<WorkloadObservation>,
     tasks: Mutex<HashMap<Watched, Task>>,
     health: Arc<Health>,
+    onlookers: Arc<Onlookers>,
     clock: Clock,
     shrunken_percent: u8,
 }
@@ -84,6 +87,7 @@ impl Watches {
     pub(super) fn new(client: Client, installation: &str, clock: Clock, shrunken_percent: u8) -> Self {
         Self {
             health: Arc::new(Health::new(clock.clone())),
+            onlookers: Arc::default(),
             clock,
             shrunken_percent,
             client,
@@ -124,9 +128,12 @@ impl Watches {
             let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
             let is_there = is_there(api.clone(), selector.clone());
             let follower = self.follower(watched, api.resource_url(), self.pods.clone(), is_there);
-            let clock = self.clock.clone();
+            let (clock, onlookers) = (self.clock.clone(), self.onlookers.clone());
             let watch = move || watcher(api.clone(), watch_config(&selector));
-            let observe = move |pod: &Pod, before: Option<&PodObservation>| pods::observe_and_time(pod, before, &clock);
+            let observe = move |pod: &Pod, before: Option<&PodObservation>| {
+                onlookers.note(pod);
+                pods::observe_and_time(pod, before, &clock)
+            };
             tokio::spawn(follower.follow(watch, observe)).abort_handle()
         });
     }
@@ -145,6 +152,11 @@ impl Watches {
     fn follower<T>(&self, watched: Watched, path: &str, index: Shared<T>, is_there: IsThere) -> Follower<T> {
         let (path, health) = (path.to_owned(), self.health.clone());
         Follower { watched, path, index, health, is_there, shrunken_percent: self.shrunken_percent }
+    }
+
+    /// Who hears of the pods of starts under way.
+    pub fn onlookers(&self) -> &Onlookers {
+        &self.onlookers
     }
 
     /// How every watch is doing.

@@ -23,13 +23,7 @@ pub fn observe_and_time(pod: &Pod, before: Option<&PodObservation>, clock: &Cloc
 pub fn observe(pod: &Pod, before: Option<&PodObservation>, clock: &Clock) -> Option<PodObservation> {
     let now = clock.moment();
     let status = pod.status.as_ref();
-    let phase = match status.and_then(|it| it.phase.as_deref()) {
-        Some("Running") => PodPhase::Running,
-        Some("Succeeded") => PodPhase::Succeeded,
-        Some("Failed") => PodPhase::Failed,
-        Some("Unknown") => PodPhase::Unknown,
-        _ => PodPhase::Pending,
-    };
+    let phase = phase_of(pod);
     let containers = status.and_then(|it| it.container_statuses.as_deref()).unwrap_or_default();
     let init_containers = status.and_then(|it| it.init_container_statuses.as_deref()).unwrap_or_default();
     let main_name = pod.annotations().get(MAIN_CONTAINER_ANNOTATION)?;
@@ -48,6 +42,16 @@ pub fn observe(pod: &Pod, before: Option<&PodObservation>, clock: &Clock) -> Opt
         is_replaced,
         is_deleting: pod.metadata.deletion_timestamp.is_some(),
     })
+}
+
+pub fn phase_of(pod: &Pod) -> PodPhase {
+    match pod.status.as_ref().and_then(|it| it.phase.as_deref()) {
+        Some("Running") => PodPhase::Running,
+        Some("Succeeded") => PodPhase::Succeeded,
+        Some("Failed") => PodPhase::Failed,
+        Some("Unknown") => PodPhase::Unknown,
+        _ => PodPhase::Pending,
+    }
 }
 
 fn main_state(state: &ContainerState) -> MainContainer {

@@ -8,9 +8,11 @@ mod postgres;
 mod postgres_server;
 mod postgres_tls;
 mod reference;
+mod restart_notices;
 mod services;
 mod sqlite;
 mod startup;
+mod told_starts;
 mod user_jobs;
 mod users;
 
@@ -116,6 +118,8 @@ conformance! {
     user_jobs::a_job_is_written_down_once_a_credential,
     user_jobs::a_state_changes_only_from_the_states_it_may,
     user_jobs::what_a_dead_process_had_in_hand_is_stopped,
+    told_starts::one_process_tells_a_start_and_another_takes_over_what_it_leaves,
+    restart_notices::a_notice_is_owed_until_it_was_taken,
     log_handlers::a_new_database_has_the_stream_handler,
     log_handlers::log_handlers_are_listed_as_they_were_added,
     log_handlers::a_log_handler_is_replaced_only_as_it_was_read,

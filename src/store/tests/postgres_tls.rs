@@ -90,7 +90,7 @@ async fn sslmode_is_what_libpq_means_by_it() {
             "localhost",
             "s3cret-pw",
             "sslmode=verify-full&sslrootcert=/nowhere.pem".to_owned(),
-            "failed to read sslrootcert /nowhere.pem",
+            "failed to read the certificate authorities in /nowhere.pem",
         ),
         ("localhost", "wr0ng-pw", String::new(), "password authentication failed for user \"app\""),
     ] {

@@ -10,7 +10,9 @@ use tokio::net::TcpStream;
 use super::site::TOKEN;
 
 /// Secrets that every start is given: they must not be found outside of the cluster's Secrets.
-pub const CANARIES: [&str; 3] = ["canary-token-7d1", "canary-state-b46", "canary-access-0a9"];
+pub const CANARIES: [&str; 4] = ["canary-token-7d1", "canary-state-b46", "canary-access-0a9", TUNNEL_TOKEN];
+/// With which hubs are told of restarts.
+pub const TUNNEL_TOKEN: &str = "canary-tunnel-5e2";
 /// A hub gives up after as long.
 const PATIENCE: Duration = Duration::from_secs(20);
 

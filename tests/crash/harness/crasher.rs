@@ -129,6 +129,13 @@ impl Crasher {
     pub async fn end(&mut self) -> Result<(), String> {
         let mut process = spawn(&self.site, None).await.ok_or("k8smgr died by itself")?;
         let lives = self.recover(&mut process).await?;
+        let begin = Instant::now();
+        while lives && !self.site.hubs_are_told().await {
+            if begin.elapsed() > self.patience {
+                return Err("the hub was not told of the restart".to_owned());
+            }
+            sleep(PAUSE).await;
+        }
         process.kill().await;
         if let Some(path) = self.site.file_with_a_secret() {
             return Err(format!("a secret stands in {}", path.display()));

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
-use super::client::Client;
+use super::client::{Client, TUNNEL_TOKEN};
 use super::site::Site;
 
 const LISTENING: &str = "listening on http://";
@@ -33,6 +33,7 @@ pub async fn spawn(site: &Site, death: Option<Death>) -> Option<Process> {
     command.args(["serve", "--listen", "127.0.0.1:0"]).arg("--config").arg(site.path("config.json"));
     command.arg("--database-url").arg(format!("sqlite://{}", site.database().display()));
     command.env_clear().env("KUBECONFIG", site.path("kubeconfig")).env("DEPLOYMENT_NAMESPACE", "default");
+    command.env("TUNNELSVC_K8SMGR_USER_TOKEN", TUNNEL_TOKEN);
     if let Some((point, hit)) = death {
         command.env(KILL_AT, format!("{point:?}:{hit}"));
     }

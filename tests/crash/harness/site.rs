@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use local_cluster::storage::{Key, Resource};
 use local_cluster::{ClusterConfig, LocalCluster};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::client::CANARIES;
 
@@ -29,6 +32,8 @@ pub struct Site {
     pub cluster: LocalCluster,
     installation: String,
     stranger: Arc<Value>,
+    /// A hub that is told of restarts.
+    hub: SocketAddr,
 }
 
 /// An object that is there, as far as the model looks at it.
@@ -56,7 +61,8 @@ impl Site {
         });
         let key = Key::new(Resource::core("configmaps"), NAMESPACE, STRANGER);
         let stranger = cluster.storage().create(key, stranger).unwrap();
-        let mut site = Self { folder, cluster, installation: String::new(), stranger };
+        let hub = hub_that_listens().await;
+        let mut site = Self { folder, cluster, installation: String::new(), stranger, hub };
         site.write_files();
         site.installation = site.make_database().await;
         site
@@ -102,6 +108,7 @@ impl Site {
                 "base": self.path("homes"), "skel": self.path("skel"),
                 "uid": rustix::process::getuid().as_raw(), "gid": rustix::process::getgid().as_raw(),
             },
+            "tunnel": [{"hostname": "k8smgr", "restart_url": format!("http://{}/restart/", self.hub)}],
         });
         self.write("config.json", &config.to_string());
         self.write("kubeconfig", &self.cluster.kubeconfig());
@@ -128,6 +135,11 @@ impl Site {
     /// The records as the database has them.
     pub async fn records(&self) -> Vec<ServiceRecord> {
         self.store().await.services_in(&ServiceState::ALL).await.unwrap()
+    }
+
+    /// Whether every hub was told of every start.
+    pub async fn hubs_are_told(&self) -> bool {
+        self.store().await.owed_notices().await.unwrap().is_empty()
     }
 
     pub fn objects(&self) -> Objects {
@@ -187,6 +199,21 @@ impl Site {
         let size = |name: &str| fs::metadata(self.path(name)).map_or(0, |it| it.len());
         (size("k8smgr.sqlite3"), size("k8smgr.sqlite3-wal"))
     }
+}
+
+/// Answers 204 to whatever comes.
+async fn hub_that_listens() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await;
+            });
+        }
+    });
+    address
 }
 
 impl Seen {

@@ -59,6 +59,19 @@ struct Plan {
 }
 
 impl PodWorker {
+    /// No image is pulled; told is what a kubelet tells that has it.
+    fn report_image(self: &Arc<Self>, index: usize, container: &Value) {
+        let image = container["image"].as_str().unwrap_or_default();
+        let told = match container["imagePullPolicy"] == "Always" {
+            true => {
+                self.report_for(index, &EventText::normal("Pulling", &format!("Pulling image \"{image}\"")));
+                format!("Successfully pulled image \"{image}\" in 0s (0s including waiting). Image size: 0 bytes.")
+            }
+            false => format!("Container image \"{image}\" already present on machine"),
+        };
+        self.report_for(index, &EventText::normal("Pulled", &told));
+    }
+
     /// Starts one container and returns when its command is about to run.
     pub async fn start_container(
         self: &Arc<Self>,
@@ -66,9 +79,7 @@ impl PodWorker {
         container: &Value,
         volumes: &Arc<BTreeMap<String, Volume>>,
     ) -> Result<Running, StartError> {
-        let image = container["image"].as_str().unwrap_or_default();
-        let told = format!("Container image \"{image}\" already present on machine");
-        self.report_for(index, &EventText::normal("Pulled", &told));
+        self.report_image(index, container);
         let attempt = self.next_attempt(index);
         let plan = Arc::new(self.plan(index, attempt, container, volumes)?);
         let (worker, planned) = (Arc::clone(self), Arc::clone(&plan));

@@ -9,7 +9,8 @@ if [ -x "${LOCAL_VENV:-}/bin/jupyterhub-singleuser" ]; then
     export PATH
 fi
 
-# One line on the user's progress page. It is only news: a hub that does not take it must not end the start.
+# One line on the user's progress page, beside those of K8s Manager. It is only news: a hub that does not take it must not end
+# the start.
 tell() {
     python3 - "$@" <<'PYTHON' || echo "the hub did not take the progress event"
 import json, os, sys, urllib.parse, urllib.request
@@ -21,7 +22,7 @@ urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), he
 PYTHON
 }
 
-tell 60 "The pod is running; JupyterLab starts now."
+tell 85 "The pod is running; JupyterLab starts now."
 
 cd "$HOME"
 exec jupyterhub-singleuser --ServerApp.root_dir="$HOME"

@@ -1,0 +1,148 @@
+//! Announces what happens to starts, and ends at once what somebody saw fail, as the next poll would. Knows nobody who
+//! listens, waits for nobody, and loses what nobody takes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Services;
+use super::judge::{End, Judged, Judgement};
+use super::known::KnownService;
+use super::plan::Plan;
+use crate::cluster::Deadline;
+use crate::domain::news::{BegunStart, News, StartUnderWay, StatusAddress, Suspicion};
+use crate::domain::status::{Failure, MainContainer, PodObservation};
+use crate::domain::{AppliedObject, ServiceRecord, ServiceState};
+
+/// A start that takes longer is not told of any more after a restart of ours.
+const YOUNG: SignedDuration = SignedDuration::from_mins(15);
+const AT_ONCE: usize = 8;
+/// A database that is away is asked again by whoever suspects again.
+const READING_TIME: Duration = Duration::from_secs(3);
+
+impl Services {
+    /// Where news go from now on.
+    pub fn announce_to(&self, listener: mpsc::Sender<News>) {
+        let _ = self.news.set(listener);
+    }
+
+    pub(super) fn announce(&self, news: News) {
+        if let Some(listener) = self.news.get()
+            && let Err(error) = listener.try_send(news)
+        {
+            tracing::debug!(%error, "nobody hears of a start");
+        }
+    }
+
+    pub(super) fn announce_begun(&self, plan: &Plan, record: &ServiceRecord) {
+        let Some(owner) = plan.objects.first() else { return };
+        let environment = &owner.manifest.object["stringData"];
+        let address = StatusAddress::of_environment(|name| environment[name].as_str().map(str::to_owned));
+        let start = StartUnderWay {
+            sequence: record.sequence,
+            credential: record.credential.clone(),
+            object_id: record.object_id.clone(),
+            start_date: record.start_date,
+            label: self.mark(record).service().to_owned(),
+            owner: owner.target.clone(),
+            namespaces: namespaces(&record.objects),
+        };
+        self.announce(News::Begun(Box::new(BegunStart { start, began: self.clock.moment(), address })));
+    }
+
+    /// Of what the change feed tells, whichever process it was.
+    pub(super) fn announce_state(&self, record: &ServiceRecord) {
+        let sequence = record.sequence;
+        match (record.state, &record.details) {
+            (ServiceState::Stopping, _) => self.announce(News::Gone { sequence }),
+            (ServiceState::Ended, Some(details)) => self.announce(News::Ended { sequence, details: details.clone() }),
+            _ => {}
+        }
+    }
+
+    /// The starts of the last minutes whose servers do not run yet, as far as this process has seen.
+    pub fn starts_under_way(&self) -> Vec<StartUnderWay> {
+        let now = self.clock.now();
+        let watches = self.cluster.watches();
+        // On a database of its own a process has begun itself what was not there before.
+        let inherited = if self.store.is_shared() { i64::MAX } else { self.inherited.load(Ordering::SeqCst) };
+        let is_under_way = |it: &Arc<KnownService>| {
+            it.sequence <= inherited
+                && now.duration_since(it.start_date) < YOUNG
+                && watches.are_synced(&it.watched)
+                && !watches.serves(&it.label)
+        };
+        self.known.running().iter().filter(|it| is_under_way(it)).filter_map(|it| under_way(it)).collect()
+    }
+
+    async fn end_if_suspected(self: &Arc<Self>, Suspicion { sequence, has_crashed }: Suspicion) {
+        let record = match self.store.in_time_or_away(READING_TIME, self.store.service(sequence)).await {
+            Ok(Some(record)) if record.state == ServiceState::Running => record,
+            Ok(_) => return,
+            Err(error) => {
+                tracing::debug!(sequence, %error, "a start that seems to have failed is judged later");
+                return;
+            }
+        };
+        let mark = self.mark(&record);
+        let judged = Judged { sequence, object_id: &record.object_id, label: mark.service(), objects: &record.objects };
+        let end = match self.judge(judged).await {
+            Judgement::Over(end) => end,
+            Judgement::Runs if has_crashed => match self.crashing_pod(mark.service()).await {
+                Some(pod) => End::Failed(Failure::MainTerminated(pod)),
+                None => return,
+            },
+            Judgement::Runs | Judgement::CannotTell => return,
+        };
+        // From here on a poll says so, too.
+        if let Err(error) = self.end(record, &end).await {
+            tracing::debug!(sequence, %error, "the end of a start is written down later");
+        }
+    }
+
+    /// The pod of a start, where it still waits to be started again after its crashes.
+    async fn crashing_pod(&self, label: &str) -> Option<PodObservation> {
+        let pods = self.cluster.watches().observe(label).pods;
+        let newest = pods.into_iter().filter(|it| !it.is_deleting).max_by_key(|it| it.created)?;
+        let now = self.cluster.look_at(&newest, Deadline::after(READING_TIME)).await.ok()??;
+        let waits = now.main == MainContainer::Waiting && now.stuck_since.is_some();
+        (waits || now.main == MainContainer::Terminated).then_some(now)
+    }
+}
+
+/// Judges services that somebody saw fail, until nobody can any more.
+pub async fn end_suspected_forever(services: Arc<Services>, mut suspected: mpsc::Receiver<Suspicion>) {
+    let mut judging = JoinSet::new();
+    while let Some(suspicion) = suspected.recv().await {
+        while judging.len() >= AT_ONCE {
+            judging.join_next().await;
+        }
+        while judging.try_join_next().is_some() {}
+        let services = services.clone();
+        judging.spawn(async move { services.end_if_suspected(suspicion).await });
+    }
+}
+
+fn under_way(known: &KnownService) -> Option<StartUnderWay> {
+    Some(StartUnderWay {
+        sequence: known.sequence,
+        credential: known.credential.clone(),
+        object_id: known.object_id.clone(),
+        start_date: known.start_date,
+        label: known.label.to_string(),
+        owner: known.objects.first()?.clone(),
+        namespaces: namespaces(&known.objects),
+    })
+}
+
+fn namespaces(objects: &[AppliedObject]) -> Vec<String> {
+    let mut found: Vec<String> =
+        objects.iter().filter(|it| it.is_workload).filter_map(|it| it.namespace.clone()).collect();
+    found.sort();
+    found.dedup();
+    found
+}
