@@ -153,6 +153,16 @@ fn unless_lost<R>(
     (!was_lost).then_some(result)
 }
 
+/// Gives a connection back to the pool, unless it was lost or its answer did not come in time: whatever state it is in
+/// then, nobody else gets it.
+pub(super) fn keep_if_sound<R>(connection: Object<AsyncPgConnection>, result: &Result<R, StoreError>) {
+    if let Err(error) = result
+        && (connection_was_lost(error) || matches!(error, StoreError::Slow(_)))
+    {
+        drop(deadpool::managed::Object::take(connection));
+    }
+}
+
 async fn ping(connection: &mut AsyncPgConnection) -> QueryResult<()> {
     diesel::sql_query("SELECT 1").execute(connection).await.map(|_| ())
 }
