@@ -57,6 +57,11 @@ impl KnownService {
         }
     }
 
+    /// From a row, for somebody who will not keep it.
+    pub(super) fn read(record: &ServiceRecord, mark: &Mark) -> Self {
+        Self::new(record, mark, watched_of(&record.objects).into())
+    }
+
     pub(super) fn judged(&self) -> Judged<'_> {
         Judged { sequence: self.sequence, object_id: &self.object_id, label: &self.label, objects: &self.objects }
     }

@@ -39,6 +39,7 @@ pub use adopt::{AdoptError, Adopted, Adoption};
 pub use error::{PollError, StartError, StopError, UpdateError};
 pub use follow::follow_changes;
 pub use known::KnownService;
+pub use list::ListedService;
 pub use plan::StartRequest;
 pub use poll::{Polled, ServiceStatus};
 pub use recover::recover_forever;
