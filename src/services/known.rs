@@ -50,7 +50,7 @@ impl KnownService {
             start_date: record.start_date,
             state: record.state,
             details: record.details.clone(),
-            running_answer: Bytes::from(service_json::polled(record, true, None)),
+            running_answer: Bytes::from(service_json::running(record)),
             label: mark.service().into(),
             watched,
             objects: owner.chain(workloads).cloned().collect(),
