@@ -2,6 +2,7 @@
 
 mod conditions;
 mod database;
+mod file_limit;
 mod telling;
 
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -51,6 +52,9 @@ pub struct Settings {
 
 /// How long the end may wait for what is under way. With what follows it stays within ten seconds.
 const LONGEST_WORK: Duration = Duration::from_millis(6500);
+/// Connections that wait to be taken: a hub that restarts polls all of its servers at once. The kernel allows fewer where
+/// `net.core.somaxconn` says so.
+const MOST_WAITING: u32 = 65_535;
 /// For what the last requests left.
 const LAST_WORK: Duration = Duration::from_millis(500);
 
@@ -89,9 +93,9 @@ impl App {
         let process_lock = ProcessLock::take(&database_url).with_context(|| format!("database {database_url}"))?;
         let tls = tls.map(ServerTls::open).transpose()?;
         // Bound early and served last: who connects meanwhile waits for the right answer.
-        let listener = bind(listen).await?;
+        let listener = bind(listen)?;
         let operators = match config.metrics.listen {
-            Some(wanted) => Some(bind(wanted).await.context("`metrics.listen`")?),
+            Some(wanted) => Some(bind(wanted).context("`metrics.listen`")?),
             None => None,
         };
         let max_header_bytes = config.http.max_header_bytes;
@@ -106,6 +110,7 @@ impl App {
             environment.smtp_login.clone(),
         );
         log_handlers.synchronise().await.context("failed to read the stored log handlers")?;
+        file_limit::raise();
         let installation = store.installation_id().await?;
         create_users(&store, &config.current(), &environment).await?;
 
@@ -269,9 +274,14 @@ impl App {
     }
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
-    let bound = TcpListener::bind(address).await.and_then(TcpListener::into_std);
-    bound.with_context(|| format!("failed to listen on {address}"))
+fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(MOST_WAITING)?.into_std()
+    };
+    bound().with_context(|| format!("failed to listen on {address}"))
 }
 
 /// `/metrics`, `/livez` and `/readyz` on an address of their own.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use k8smgr::cli::{Arguments, run};
+use k8smgr::cli::{Arguments, malloc, run};
 use k8smgr::log_handlers::{self, LogHandlers};
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +26,9 @@ fn log_filter() -> EnvFilter {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.is_service() {
+        malloc::begin_with_settings();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -67,6 +67,30 @@ impl Bare {
         self.secrets.delete(&format!("secret-{id}"), &DeleteParams::background()).await?;
         Ok(())
     }
+}
+
+/// `rate` times a second for `duration`; the latency counts from when each was due, as under `load::open`.
+pub async fn paced<F>(rate: f64, duration: Duration, work: impl Fn(usize) -> F) -> Measured
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let began = Instant::now();
+    let mut running = JoinSet::new();
+    for n in 0..(rate * duration.as_secs_f64()) as usize {
+        let due = began + Duration::from_secs_f64(n as f64 / rate);
+        tokio::time::sleep_until(due.into()).await;
+        let work = work(n);
+        running.spawn(async move {
+            let done = work.await;
+            (due.elapsed(), done.is_ok())
+        });
+    }
+    let mut all = Measured::new();
+    for (latency, is_good) in running.join_all().await {
+        all.add(latency, is_good);
+    }
+    all.took = began.elapsed();
+    all
 }
 
 /// `count` times the same, `at_once` at a time.

@@ -29,6 +29,18 @@ impl ProcessId {
         self.status_mib("VmHWM:")
     }
 
+    /// Forgets the most that it ever used.
+    pub fn reset_peak(self) -> anyhow::Result<()> {
+        std::fs::write(format!("/proc/{}/clear_refs", self.0), "5").context("failed to reset the peak of the memory")
+    }
+
+    /// How often it read from a file (or a pipe); what comes over sockets does not count.
+    pub fn file_reads(self) -> anyhow::Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/io", self.0)).context("the server ended")?;
+        let line = text.lines().find_map(|it| it.strip_prefix("syscr:")).context("no such field")?;
+        Ok(line.trim().parse()?)
+    }
+
     fn status_mib(self, field: &str) -> anyhow::Result<f64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.0)).context("the server ended")?;
         let line = text.lines().find_map(|it| it.strip_prefix(field)).context("no such field")?;

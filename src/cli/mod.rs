@@ -5,6 +5,7 @@ mod check;
 pub mod docs;
 mod import;
 mod local_cluster;
+pub mod malloc;
 mod rebuild;
 mod render;
 mod restore;

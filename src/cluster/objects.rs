@@ -1,8 +1,10 @@
 //! Creating, applying and deleting objects of any kind, never touching what is not ours.
 
+use http::header::{ACCEPT, HeaderValue};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, Request};
 use kube::{Api, ResourceExt};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::calls::{Deadline, call};
@@ -12,6 +14,22 @@ use crate::domain::Mark;
 
 /// Between looks at an object that is being deleted.
 const GOING_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// What is asked for in answer to a change: the object itself would come back whole, with its megabyte of input.
+const METADATA_ALONE: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json");
+
+/// All that is read of an object that was made.
+#[derive(Deserialize)]
+struct Made {
+    metadata: MadeMetadata,
+}
+
+#[derive(Deserialize)]
+struct MadeMetadata {
+    #[serde(default)]
+    uid: String,
+}
 
 /// What came of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +51,10 @@ impl Cluster {
         deadline: Deadline,
     ) -> Result<String, ClusterError> {
         let api = self.api(target, deadline).await?;
-        let object = dynamic(object)?;
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let body = serde_json::to_vec(object).map_err(garbled)?;
         loop {
-            match call(deadline, || api.create(&parameters, &object)).await {
-                Ok(made) => return Ok(made.uid().unwrap_or_default()),
+            match call(deadline, || self.create_once(&api, body.clone())).await {
+                Ok(made) => return Ok(made.metadata.uid),
                 Err(error) if error.is_already_there() => {
                     let there = call(deadline, || api.get_metadata_opt(&target.name)).await?;
                     match there {
@@ -53,6 +70,27 @@ impl Cluster {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    async fn create_once(&self, api: &Api<DynamicObject>, body: Vec<u8>) -> Result<Made, kube::Error> {
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let request = Request::new(api.resource_url()).create(&parameters, body);
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        request.headers_mut().insert(ACCEPT, METADATA_ALONE);
+        self.client.request(request).await
+    }
+
+    /// What the API server answers is not looked at: it is the object, or a `Status`.
+    async fn delete_once(
+        &self,
+        api: &Api<DynamicObject>,
+        name: &str,
+        parameters: &DeleteParams,
+    ) -> Result<(), kube::Error> {
+        let request = Request::new(api.resource_url()).delete(name, parameters);
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        request.headers_mut().insert(ACCEPT, METADATA_ALONE);
+        self.client.request_text(request).await.map(drop)
     }
 
     /// Applies an object by server-side apply. One that is there and is not of this start is left alone.
@@ -101,8 +139,8 @@ impl Cluster {
             preconditions: Some(Preconditions { uid: Some(uid), resource_version: None }),
             ..DeleteParams::background()
         };
-        match call(deadline, || api.delete(&target.name, &parameters)).await {
-            Ok(_) => Ok(Deletion::Done),
+        match call(deadline, || self.delete_once(&api, &target.name, &parameters)).await {
+            Ok(()) => Ok(Deletion::Done),
             Err(error) if error.is_not_found() => Ok(Deletion::Done),
             Err(error) if error.is_conflict() && target.uid.is_none() => Ok(Deletion::NotOurs),
             // The name is another object's since: one that an update made anew, or somebody else's.

@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, pin_mut};
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 
 use super::calls::{Deadline, call};
-use super::watch::state_of;
+use super::watch::{TrimmedPod, state_of, trimmed_pods};
 use super::{Cluster, ClusterError};
 use crate::domain::mark::SERVICE_LABEL;
 use crate::domain::pod_state::{PodNews, PodState};
@@ -57,7 +57,7 @@ impl Cluster {
         service: &str,
         deadline: Deadline,
     ) -> Result<Vec<PodState>, ClusterError> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let pods: Api<TrimmedPod> = Api::namespaced_with(self.client.clone(), namespace, &trimmed_pods());
         let parameters = ListParams::default().labels(&format!("{SERVICE_LABEL}={service}"));
         let found = call(deadline, || pods.list(&parameters)).await?;
         Ok(found.items.iter().filter_map(state_of).collect())

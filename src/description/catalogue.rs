@@ -17,6 +17,8 @@ use crate::domain::{Credential, ServiceName};
 
 /// All descriptions together; those beyond are read from the disk.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
+/// Below, a description is prepared in a fraction of a millisecond.
+const LIGHT_BYTES: u64 = 32 * 1024;
 /// A file that was changed so shortly before it was read may have been changed again without a later time.
 const TIME_STEP_NANOSECONDS: i128 = 50_000_000;
 
@@ -65,6 +67,11 @@ impl Chosen {
     /// Whatever is on the disk when it is read.
     pub fn from_disk(config: Arc<Config>) -> Self {
         Self { config, snapshot: None }
+    }
+
+    /// Whether it is in memory and so small that preparing it holds nobody up. A template may loop.
+    pub fn is_light(&self) -> bool {
+        self.snapshot.as_ref().is_some_and(|it| it.bytes() <= LIGHT_BYTES && !it.is_template(&self.config))
     }
 
     /// Selects, packs, renders and reads. The request holds our configuration.

@@ -13,6 +13,8 @@ use crate::domain::{Credential, Json, NameError, ObjectId, ServerName, ServiceNa
 use crate::services::StartRequest;
 
 const NAME_HEADER: &str = "uuidcode";
+/// A body up to this is read where it is: that takes less than to hand it over.
+const SMALL_BODY: usize = 64 * 1024;
 /// They are stored, and echoed by every poll.
 const LONGEST_USER_OPTIONS: usize = 256 * 1024;
 
@@ -74,7 +76,10 @@ pub(super) async fn read_object(call: &mut Call, limit: usize) -> Result<Json, A
         return Err(ApiError::UnsupportedMediaType(given));
     }
     // Large bodies take a while to read; other requests go on meanwhile.
-    let parsed = tokio::task::spawn_blocking(move || Json::parse(&body)).await.map_err(|_| ApiError::Internal)?;
+    let parsed = match body.len() {
+        ..=SMALL_BODY => Json::parse(&body),
+        _ => tokio::task::spawn_blocking(move || Json::parse(&body)).await.map_err(|_| ApiError::Internal)?,
+    };
     match parsed {
         Ok(object @ Json::Object(_)) => Ok(object),
         Ok(_) => Err(ApiError::BadInput("The body must be a JSON object.".to_owned())),

@@ -50,14 +50,11 @@ async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Re
 }
 
 async fn list(api: &Api, credential: &Credential) -> Result<Reply, ApiError> {
-    let body = match api.services.list(credential).await {
-        Ok(records) => view::services(&records),
-        Err(error) => {
-            tracing::warn!(%error, "a list is given as it was last known");
-            view::known_services(&api.services.list_known(credential))
-        }
-    };
-    Ok(Reply::json(StatusCode::OK, body))
+    let services = api.services.list(credential).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "a list is given as it was last known");
+        api.services.list_known(credential)
+    });
+    Ok(Reply::json_in_chunks(StatusCode::OK, view::services(services)))
 }
 
 async fn poll(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {

@@ -50,11 +50,16 @@ impl KnownService {
             start_date: record.start_date,
             state: record.state,
             details: record.details.clone(),
-            running_answer: Bytes::from(service_json::polled(record, true, None)),
+            running_answer: Bytes::from(service_json::running(record)),
             label: mark.service().into(),
             watched,
             objects: owner.chain(workloads).cloned().collect(),
         }
+    }
+
+    /// From a row, for somebody who will not keep it.
+    pub(super) fn read(record: &ServiceRecord, mark: &Mark) -> Self {
+        Self::new(record, mark, watched_of(&record.objects).into())
     }
 
     pub(super) fn judged(&self) -> Judged<'_> {

@@ -1,23 +1,61 @@
 //! All services of one hub.
+//!
+//! The database says which there are, the memory what they look like: of a start only the state ever changes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{KnownService, Services};
-use crate::domain::{Credential, ServiceRecord};
+use crate::domain::{Credential, ServiceState};
 use crate::store::StoreError;
 
 /// Before the last known list is given.
 const LIST_TIME: Duration = Duration::from_secs(6);
+/// Services that the memory lacks (another process has just started them) are read so many at a time.
+const PAGE: usize = 500;
+
+/// A service as a list shows it.
+pub struct ListedService {
+    pub service: Arc<KnownService>,
+    pub is_stopping: bool,
+}
+
+#[cfg(test)]
+impl ListedService {
+    pub fn of(record: &crate::domain::ServiceRecord) -> Self {
+        let mark =
+            crate::domain::Mark::new("i", &record.credential, &record.server_name, &record.start_id, record.start_date);
+        let is_stopping = record.state == ServiceState::Stopping;
+        Self { service: Arc::new(KnownService::read(record, &mark)), is_stopping }
+    }
+}
 
 impl Services {
     /// The services of a hub, oldest first. Whether they run is not looked at.
-    pub async fn list(&self, credential: &Credential) -> Result<Vec<ServiceRecord>, StoreError> {
-        self.store.in_time_or_away(LIST_TIME, self.store.services_of(credential)).await
+    pub async fn list(&self, credential: &Credential) -> Result<Vec<ListedService>, StoreError> {
+        self.store.in_time_or_away(LIST_TIME, self.list_stored(credential)).await
+    }
+
+    async fn list_stored(&self, credential: &Credential) -> Result<Vec<ListedService>, StoreError> {
+        let stored = self.store.sequences_of(credential).await?;
+        let mut known: HashMap<i64, Arc<KnownService>> =
+            self.known.of(credential).into_iter().map(|it| (it.sequence, it)).collect();
+        let missing: Vec<i64> =
+            stored.iter().map(|(sequence, _)| *sequence).filter(|it| !known.contains_key(it)).collect();
+        for page in missing.chunks(PAGE) {
+            let records = self.store.services_by_sequence(page).await?;
+            known.extend(records.iter().map(|it| (it.sequence, Arc::new(KnownService::read(it, &self.mark(it))))));
+        }
+        let listed = stored.into_iter().filter_map(|(sequence, state)| {
+            Some(ListedService { service: known.remove(&sequence)?, is_stopping: state == ServiceState::Stopping })
+        });
+        Ok(listed.collect())
     }
 
     /// The same as last known, for while the database does not answer.
-    pub fn list_known(&self, credential: &Credential) -> Vec<Arc<KnownService>> {
-        self.known.of(credential)
+    pub fn list_known(&self, credential: &Credential) -> Vec<ListedService> {
+        let known = self.known.of(credential).into_iter();
+        known.map(|it| ListedService { is_stopping: it.state == ServiceState::Stopping, service: it }).collect()
     }
 }

@@ -43,6 +43,7 @@ pub use error::{PollError, StartError, StopError, UpdateError};
 pub use explain::escape_html;
 pub use follow::follow_changes;
 pub use known::KnownService;
+pub use list::ListedService;
 pub use plan::StartRequest;
 pub use poll::{Polled, ServiceStatus};
 pub use recover::recover_forever;
@@ -85,6 +86,7 @@ pub struct Services {
     known: known::Known,
     unwritten: unwritten::UnwrittenStops,
     drain: drain::Drain,
+    stop_places: tokio::sync::Semaphore,
     superseded: Mutex<supersede::Superseded>,
     suspicions: judge::Suspicions,
     unseen: unseen::Unseen,
@@ -122,6 +124,7 @@ impl Services {
             known: known::Known::default(),
             unwritten: unwritten::UnwrittenStops::default(),
             drain: drain::Drain::default(),
+            stop_places: tokio::sync::Semaphore::new(stop::STOPS_AT_ONCE),
             superseded: Mutex::default(),
             began: clock.moment(),
             clock,

@@ -76,9 +76,14 @@ impl Services {
     pub(super) async fn plan(&self, request: StartRequest, deadline: Deadline) -> Result<Plan, StartError> {
         let site = self.site.clone();
         let start_date = self.clock.now();
-        let prepared = tokio::task::spawn_blocking(move || prepare(&site, request, start_date));
-        // A file system that hangs must not hold the name for ever.
-        let mut prepared = deadline.bound(prepared).await.ok_or(StartError::TooSlow)???;
+        let mut prepared = match request.chosen.is_light() {
+            true => prepare(&site, request, start_date)?,
+            false => {
+                let prepared = tokio::task::spawn_blocking(move || prepare(&site, request, start_date));
+                // A file system that hangs must not hold the name for ever.
+                deadline.bound(prepared).await.ok_or(StartError::TooSlow)???
+            }
+        };
         self.locate(&mut prepared.objects, deadline).await?;
         prepared.new.objects = prepared.objects.iter().map(|it| it.target.clone()).collect();
         if let Some(owner) = prepared.objects.first_mut() {

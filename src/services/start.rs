@@ -14,7 +14,7 @@ use crate::cluster::Deadline;
 use crate::config::Config;
 use crate::domain::news::News;
 use crate::domain::record::Details;
-use crate::domain::{Clock, ServiceRecord, ServiceState, StartId};
+use crate::domain::{Clock, Credential, ServerName, ServiceRecord, ServiceState, StartId};
 use crate::fail_points::fail_point;
 use crate::store::{Arrived, Inserted};
 
@@ -190,7 +190,10 @@ impl Services {
         self.write_waiting_stop(&(request.credential.clone(), request.server_name.clone())).await?;
         // First, so that a repeated request is answered whatever became of the description.
         let (credential, server_name) = (&request.credential, &request.server_name);
-        let mut named = self.store.services_named(credential, server_name).await?;
+        let mut named = match self.is_certainly_new(credential, server_name) {
+            true => Vec::new(),
+            false => self.store.services_named(credential, server_name).await?,
+        };
         if let Some(same) = named.iter().position(|it| it.start_id == request.start_id) {
             let same = named.remove(same);
             if self.is_alive(&same) {
@@ -224,6 +227,12 @@ impl Services {
         }
     }
 
+    /// Whether no start of a name can be there: nobody else writes them, and the memory has none. Unique keys decide all
+    /// the same when it is written.
+    fn is_certainly_new(&self, credential: &Credential, server_name: &ServerName) -> bool {
+        !self.store.is_shared() && self.known.newest(credential, server_name).is_none()
+    }
+
     /// Whether a start is under way or done. To be asked in the name's turn: then no start of this process is under way,
     /// though one of another process may be.
     fn is_alive(&self, record: &ServiceRecord) -> bool {
@@ -241,22 +250,27 @@ impl Services {
         deadline: Deadline,
         acceptance: &Acceptance,
     ) -> Result<(), StartError> {
-        self.make_home(record, plan.config.clone(), deadline).await?;
-        fail_point!(StartAfterHome);
         let mark = self.mark(record);
-        let files = plan.files.clone();
         let finish = Deadline::after(FINISH_TIME);
-        let mut planned = plan.objects;
-        match self.create_owner(&mut planned, record, &mark, deadline).await {
-            Err(StartError::Cluster(error)) if error.is_overload() => {
+        let Plan { objects: mut planned, files, config, .. } = plan;
+        // The home and the owner need nothing of each other, and nothing else may be made without both.
+        let home = self.make_home(record, config, deadline);
+        let (home, owner) = tokio::join!(home, self.create_owner(&mut planned, record, &mark, deadline));
+        match (home, owner) {
+            (Ok(()), Err(StartError::Cluster(error))) if error.is_overload() => {
                 acceptance.accept(record);
                 self.create_owner(&mut planned, record, &mark, finish).await?;
             }
-            made => made?,
+            // Before a home that failed: what the API server may still do decides what is done now.
+            (_, Err(error)) => return Err(error),
+            (home, Ok(())) => home?,
         }
         acceptance.accept(record);
-        self.create_owned(planned, record, &mark, finish).await?;
-        self.write_files(&record.object_id, files).await;
+        // Nobody reads the files: they are written beside.
+        let id = record.object_id.clone();
+        let written = self.write_files(&id, files);
+        let ((), created) = tokio::join!(written, self.create_owned(planned, record, &mark, finish));
+        created?;
         fail_point!(StartAfterFiles);
         self.note_running(record, finish).await?;
         fail_point!(StartAfterRunning);
@@ -280,36 +294,41 @@ impl Services {
     }
 
     async fn write_running(&self, record: &ServiceRecord) -> Result<(), StartError> {
-        self.store.set_objects(record.sequence, &record.objects).await?;
         fail_point!(StartBeforeRunning);
-        if self.store.mark_running(record.sequence).await? {
+        if self.store.mark_running(record.sequence, &record.objects).await? {
             return Ok(());
         }
+        // Whoever stops it deletes by uid what the record holds.
+        self.store.set_objects(record.sequence, &record.objects).await?;
         // An earlier attempt may have been written though its answer was lost.
         let current = self.store.service(record.sequence).await?;
         let is_running = current.is_some_and(|it| it.state == ServiceState::Running);
         if is_running { Ok(()) } else { Err(StartError::Stopped) }
     }
 
-    async fn make_home(
+    /// Begins at once, also before it is waited for.
+    fn make_home(
         &self,
         record: &ServiceRecord,
         config: Arc<Config>,
         deadline: Deadline,
-    ) -> Result<(), StartError> {
+    ) -> impl Future<Output = Result<(), StartError>> + use<> {
         let (credential, server_name) = name_of(record);
         let (service, user_id) = (record.service.clone(), record.jhub_user_id);
         let making = tokio::task::spawn_blocking(move || {
             crate::user_homes::ensure(&config.userhomes, &credential, &service, user_id)
         });
-        // A file system that hangs must not hold the name for ever; the copy appears whole or not at all.
-        let made = deadline.bound(making).await.ok_or(StartError::TooSlow)??;
-        let outcome = made.inspect_err(|error| {
-            tracing::error!(%error, path = %error.path().display(), "failed to make a user home");
-        })?;
-        for warning in &outcome.warnings {
-            tracing::warn!(%server_name, user_id, "user home: {warning}");
+        async move {
+            // A file system that hangs must not hold the name for ever; the copy appears whole or not at all.
+            let made = deadline.bound(making).await.ok_or(StartError::TooSlow)??;
+            let outcome = made.inspect_err(|error| {
+                tracing::error!(%error, path = %error.path().display(), "failed to make a user home");
+            })?;
+            for warning in &outcome.warnings {
+                tracing::warn!(%server_name, user_id, "user home: {warning}");
+            }
+            fail_point!(StartAfterHome);
+            Ok(())
         }
-        Ok(())
     }
 }

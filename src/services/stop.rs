@@ -1,10 +1,12 @@
 //! Stopping a service: everything that its start made goes.
+//!
+//! A DELETE is answered as soon as it is written down, whatever the cluster does: from then on it is carried out, here or
+//! by `recover`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::{Name, Services, StopError, name_of};
@@ -14,8 +16,10 @@ use crate::domain::{AppliedObject, Credential, Mark, ServerName, ServiceRecord, 
 use crate::fail_points::fail_point;
 use crate::store::StoreError;
 
-/// What a DELETE waits for; a hub sends it once and ignores its failure, so the rest happens in the background.
+/// What carrying a stop out may take at first; what is left is done by `recover`.
 const STOP_TIME: Duration = Duration::from_secs(8);
+/// How many stops are carried out at a time: a course that ends must not flood the API server.
+pub(super) const STOPS_AT_ONCE: usize = 32;
 
 /// How long a DELETE waits for the database.
 const WRITING_TIME: Duration = Duration::from_secs(6);
@@ -51,30 +55,32 @@ impl Services {
         if named.is_empty() && !stops_arrivals && !stops_elsewhere {
             return Err(StopError::NotFound);
         }
-        let _ = tokio::time::timeout(STOP_TIME, self.finish_stops(named)).await;
+        self.finish_stops(named);
         Ok(())
     }
 
     /// Carries stops out in a task of its own.
-    pub(super) fn finish_stops(self: &Arc<Self>, stopping: Vec<ServiceRecord>) -> JoinHandle<()> {
+    pub(super) fn finish_stops(self: &Arc<Self>, stopping: Vec<ServiceRecord>) {
         let services = self.clone();
         let work = async move {
             for record in stopping {
+                // Never closed.
+                let _place = services.stop_places.acquire().await;
                 services.finish_stop(&record, Deadline::after(STOP_TIME)).await;
             }
         };
-        self.drain.spawn(work.in_current_span())
+        self.drain.spawn(work.in_current_span());
     }
 
     /// Writes the stop of every start of a name down, and gives these starts, and whether there are some on their way
     /// in that other processes know of. Those first: what is written down meanwhile is found then.
     async fn begin_stops(&self, name: &Name) -> Result<(Vec<ServiceRecord>, bool), StoreError> {
         let stops_elsewhere = self.store.stop_arrivals(name).await?;
-        let named = self.store.services_named(&name.0, &name.1).await?;
+        fail_point!(StopBeforeRecord);
+        let named = self.store.begin_stops(&name.0, &name.1).await?;
         for record in &named {
-            fail_point!(StopBeforeRecord);
-            self.begin_stop(record.sequence).await?;
             fail_point!(StopAfterRecord);
+            self.known.set_state(record.sequence, ServiceState::Stopping, None);
         }
         Ok((named, stops_elsewhere))
     }

@@ -98,11 +98,11 @@ enum Backend {
 /// on PostgreSQL a future, which is made again where a question meets a connection that was lost (`read`). What
 /// changes something (`write`) is never repeated: it may have been carried out.
 ///
-/// `query!(self.write, |result| Some(change), |connection| expression)` tells the feed what was changed, also where the
-/// caller went away. On PostgreSQL triggers tell of services.
+/// `query!(self.write, |result| changes, |connection| expression)` tells the feed what was changed, also where the caller
+/// went away. On PostgreSQL triggers tell of services.
 macro_rules! query {
     ($self:ident . $mode:ident, |$connection:ident| $query:expr) => {
-        $crate::store::query!($self.$mode, |_| None, |$connection| $query)
+        $crate::store::query!($self.$mode, |_| None::<$crate::store::Change>, |$connection| $query)
     };
     ($self:ident . $mode:ident, $change:expr, |$connection:ident| $query:expr) => {
         match &$self.backend {
@@ -145,9 +145,9 @@ macro_rules! query {
                             repeats -= 1;
                         }
                         Ok(value) => {
-                            let change = $crate::store::changed_by(&value, $change);
-                            let is_told = matches!(change, None | Some($crate::store::Change::Service(_)));
-                            change.filter(|_| !is_told).into_iter().for_each(|it| $self.feed.announcer().announce(it));
+                            let changes = $crate::store::changed_by(&value, $change).into_iter();
+                            let untold = changes.filter(|it| !matches!(it, $crate::store::Change::Service(_)));
+                            untold.for_each(|it| $self.feed.announcer().announce(it));
                             break Ok(value);
                         }
                     }
@@ -159,8 +159,8 @@ macro_rules! query {
 use query;
 
 /// Gives the closure of `query!` its type.
-fn changed_by<R>(value: &R, change: impl FnOnce(&R) -> Option<Change>) -> Option<Change> {
-    change(value)
+fn changed_by<R, C: IntoIterator<Item = Change>>(value: &R, changes: impl FnOnce(&R) -> C) -> C {
+    changes(value)
 }
 
 async fn in_time<R>(query: impl Future<Output = QueryResult<R>>) -> Result<R, StoreError> {

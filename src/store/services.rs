@@ -184,6 +184,17 @@ impl Store {
             .load(connection))?)
     }
 
+    /// All starts of a credential, oldest first: which there are and their states. What is not understood is left out.
+    pub async fn sequences_of(&self, credential: &Credential) -> Result<Vec<(i64, ServiceState)>, StoreError> {
+        let credential = credential.to_string();
+        let rows = query!(self.read, |connection| dsl::services
+            .filter(dsl::credential.eq(&credential))
+            .order(dsl::sequence)
+            .select((dsl::sequence, dsl::state))
+            .load::<(i64, String)>(connection))?;
+        Ok(rows.into_iter().filter_map(|(it, state)| Some((it, ServiceState::from_stored(&state)?))).collect())
+    }
+
     /// All services in one of these states, oldest first.
     pub async fn services_in(&self, states: &[ServiceState]) -> Result<Vec<ServiceRecord>, StoreError> {
         let states: Vec<&'static str> = states.iter().map(|it| it.as_str()).collect();
@@ -230,13 +241,15 @@ impl Store {
         Ok(())
     }
 
-    /// Starting becomes Running. False: it is not starting any more, a stop came in between.
-    pub async fn mark_running(&self, sequence: i64) -> Result<bool, StoreError> {
+    /// Starting becomes Running, with all that was made. False: it is not starting any more, a stop came in between; the
+    /// objects are not written then.
+    pub async fn mark_running(&self, sequence: i64, objects: &[AppliedObject]) -> Result<bool, StoreError> {
+        let text = to_json("objects", objects)?;
         let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
             dsl::services.find(sequence)
         )
         .filter(dsl::state.eq(ServiceState::Starting.as_str()))
-        .set(dsl::state.eq(ServiceState::Running.as_str()))
+        .set((dsl::state.eq(ServiceState::Running.as_str()), dsl::objects.eq(&text)))
         .execute(connection))?;
         Ok(changed == 1)
     }
@@ -250,6 +263,25 @@ impl Store {
         .set(dsl::state.eq(ServiceState::Stopping.as_str()))
         .execute(connection))?;
         Ok(changed == 1)
+    }
+
+    /// Every start of a name becomes Stopping, whatever it was. Gives them as they are then, oldest first: a stop is read
+    /// and written down in one statement.
+    pub async fn begin_stops(
+        &self,
+        credential: &Credential,
+        server_name: &ServerName,
+    ) -> Result<Vec<ServiceRecord>, StoreError> {
+        let (credential, server_name) = (credential.to_string(), server_name.to_string());
+        let changes = |rows: &Vec<Row>| rows.iter().map(|it| Change::Service(it.sequence)).collect::<Vec<_>>();
+        let mut rows = query!(self.write, changes, |connection| diesel::update(
+            dsl::services.filter(dsl::credential.eq(&credential)).filter(dsl::server_name.eq(&server_name))
+        )
+        .set(dsl::state.eq(ServiceState::Stopping.as_str()))
+        .returning(Row::as_returning())
+        .load(connection))?;
+        rows.sort_by_key(|it| it.sequence);
+        all(rows)
     }
 
     /// Starting or Running becomes Ended, with its explanation. False: it had ended, was stopping, or is gone.

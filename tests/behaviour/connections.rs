@@ -44,6 +44,9 @@ async fn one_connection_takes_many_requests() {
         stream.write_all(request.as_bytes()).await.unwrap();
         let (head, body) = read_answer(&mut stream, has_body).await;
         assert!(head.starts_with(&format!("http/1.1 {status} ")), "{line}: {head}{body}");
+        if line.starts_with("DELETE") {
+            app.stop_is_carried_out("lab").await;
+        }
     }
     app.end().await;
 }

@@ -57,6 +57,27 @@ async fn a_start_and_a_stop_at_the_same_time_leave_a_whole_service_or_none() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_started_again_right_after_its_stop_was_answered_runs() {
+    let app = TestApp::start().await;
+    for (before, start_id) in [("s1", "s2"), ("s2", "s2"), ("s2", "s1")] {
+        assert_eq!(app.start_service(JUPYTERHUB, "lab", before, RUN).await.status, 201);
+        app.ask_to_stop(JUPYTERHUB, "lab").await.assert(204, "");
+        let started = app.start_service(JUPYTERHUB, "lab", start_id, RUN).await;
+        assert_eq!(started.status, 201, "{}", started.body);
+        app.stop_is_carried_out("lab").await;
+        app.cluster.pod_in_phase(&format!("depl-lab-{start_id}-"), "Running").await;
+        assert!(app.get(JUPYTERHUB, "lab").await.body.ends_with(r#","stop_pending":false,"running":true}"#));
+        eventually("only the newest is left", async || {
+            (app.list(JUPYTERHUB).await.json().items().len() == 1 && app.cluster.names().await.len() == 5).then_some(())
+        })
+        .await;
+        app.delete(JUPYTERHUB, "lab").await.assert(204, "");
+        app.cluster.nothing_of("").await;
+    }
+    app.end().await;
+}
+
+#[tokio::test]
 async fn the_newest_start_wins_and_older_ones_are_stopped() {
     let app = TestApp::start().await;
     for start_id in ["s1", "s2", "s3"] {

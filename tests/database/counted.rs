@@ -74,7 +74,7 @@ async fn add_service(app: &TestApp, installation: &str, name: &str) {
     object["metadata"]["labels"][mark::ROLE_LABEL] = json!(mark::MAIN_ROLE);
     app.cluster.create("Pod", object).await;
     let Inserted::New(record) = app.app().store.insert_service(&new).await.unwrap() else { panic!("{name} is new") };
-    assert!(app.app().store.mark_running(record.sequence).await.unwrap());
+    assert!(app.app().store.mark_running(record.sequence, &record.objects).await.unwrap());
 }
 
 async fn poll_all(app: &TestApp) {

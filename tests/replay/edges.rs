@@ -81,6 +81,7 @@ async fn edges_of_json_http_and_sizes() {
     records.record("edge.longpath");
     assert_eq!(app.get(JUPYTERHUB, &"a".repeat(5000)).await.status, 404);
 
+    app.stop_is_carried_out("edge1").await;
     let list = app.send(&Request::get("/api/services/").header("Authorization", &basic(JUPYTERHUB))).await;
     let names: Vec<_> = list.json().items().iter().map(|it| it.member("servername").text().to_owned()).collect();
     assert_eq!(names, ["edge7", "edge9"], "the chunked one was started, edge1 was deleted");

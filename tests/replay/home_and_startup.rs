@@ -82,5 +82,5 @@ async fn keep(app: &TestApp) {
     };
     let store = &app.app().store;
     let Inserted::New(record) = store.insert_service(&new).await.unwrap() else { panic!("the name is free") };
-    assert!(store.mark_running(record.sequence).await.unwrap());
+    assert!(store.mark_running(record.sequence, &record.objects).await.unwrap());
 }

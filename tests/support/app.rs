@@ -3,21 +3,24 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use k8smgr::app::{App, Settings};
 use k8smgr::auth::{imported_token, token_hash};
 use k8smgr::config::{Config, Environment};
-use k8smgr::domain::Clock;
+use k8smgr::domain::{Clock, ServiceState};
 use k8smgr::store::DatabaseUrl;
 use k8smgr::tls::TlsFiles;
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::cluster::TestCluster;
 use super::folders;
 use super::records::contract_folder;
+use super::wait::eventually;
 use super::wire::{Answer, Request};
 
 /// The token of `jupyterhub` in the records.
@@ -25,6 +28,9 @@ pub const TOKEN: &str = "b1a3d3b531cdde047d01ec8a27b92c267005b8b5";
 pub const JUPYTERHUB: &str = "jupyterhub:jhubpw";
 pub const OTHERHUB: &str = "otherhub:otherpw";
 pub const ADMIN: &str = "admin:superpw";
+
+/// What K8s Manager tries at first to carry a stop out.
+const STOP_TIME: Duration = Duration::from_secs(8);
 
 /// A change of the configuration.
 type Edit = Box<dyn FnOnce(&mut Value)>;
@@ -235,8 +241,29 @@ impl TestApp {
         self.send_as(user, Request::get("/api/services/")).await
     }
 
+    /// Stops a service and gives the stop the time to be carried out.
     pub async fn delete(&self, user: &str, name: &str) -> Answer {
+        let answer = self.ask_to_stop(user, name).await;
+        if answer.status == 204 {
+            self.stop_is_carried_out(name).await;
+        }
+        answer
+    }
+
+    /// The same without waiting for what happens after the answer.
+    pub async fn ask_to_stop(&self, user: &str, name: &str) -> Answer {
         self.send_as(user, Request::new("DELETE", &format!("/api/services/{name}/"))).await
+    }
+
+    /// Waits until nothing of this name is being stopped; where the cluster does not let that happen, not for ever.
+    pub async fn stop_is_carried_out(&self, name: &str) {
+        let name = percent_decode_str(name).decode_utf8_lossy().into_owned();
+        let is_over = async || {
+            let stopping = self.app().store.services_in(&[ServiceState::Stopping]).await.ok()?;
+            stopping.iter().all(|it| it.server_name.as_str() != name).then_some(())
+        };
+        let carried_out = eventually("a stop that was answered is carried out", is_over);
+        let _ = tokio::time::timeout(STOP_TIME, carried_out).await;
     }
 
     pub async fn put(&self, user: &str, name: &str) -> Answer {

@@ -20,8 +20,19 @@ impl TestApp {
     /// Sends what was recorded and expects what was recorded.
     pub async fn same(&self, record: &Record) -> Answer {
         assert!(record.is_same(), "{}: the records say that we differ", record.id);
-        let answer = self.send(&record.request()).await;
+        let answer = self.exchange(record).await;
         assert_same(record, &answer);
+        answer
+    }
+
+    /// The reference had carried a stop out when it answered.
+    async fn exchange(&self, record: &Record) -> Answer {
+        let request = record.request();
+        let answer = self.send(&request).await;
+        let name = request.path.strip_prefix("/api/services/").map(|it| it.trim_end_matches('/'));
+        if let ("DELETE", 204, Some(name)) = (request.method.as_str(), answer.status, name) {
+            self.stop_is_carried_out(name).await;
+        }
         answer
     }
 
@@ -47,7 +58,7 @@ impl TestApp {
     /// Sends what was recorded, where we answer differently: with this status.
     pub async fn differs(&self, record: &Record, status: u16) -> Answer {
         assert!(!record.is_same(), "{}: the records say that we do not differ", record.id);
-        let answer = self.send(&record.request()).await;
+        let answer = self.exchange(record).await;
         assert_eq!(answer.status, status, "{}: {}", record.id, answer.body);
         answer
     }

@@ -23,8 +23,13 @@ pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> any
         report.add(format!("burst: {many} polls at once, not answered"), "", Bar::AtMost(0.0), burst.failures as f64);
         report.add(format!("burst: {many} polls at once, p99"), "ms", Bar::AtMost(1000.0), burst.milliseconds(0.99));
 
+        server.id.reset_peak()?;
+        let before = server.id.peak_mib()?;
         let list = closed(&server.kept(), 1, Until::Count(5), always(Call::get("/api/services/"))).await;
         report.add(format!("list: {many} services, p50"), "ms", Bar::AtMost(100.0), list.milliseconds(0.5));
+
+        let added = server.id.peak_mib()? - before;
+        report.add(format!("list: {many} services, memory that it takes at its peak"), "MiB", Bar::AtMost(16.0), added);
 
         server.kill().await?;
         let began = Instant::now();

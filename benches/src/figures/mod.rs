@@ -5,6 +5,7 @@ mod handlers;
 mod memory;
 mod outage;
 mod polls;
+mod rendering;
 mod starts;
 mod stops;
 
@@ -27,10 +28,10 @@ pub struct FigureArguments {
     #[arg(long, default_value_t = 10_000)]
     services: usize,
     /// How long one load goes on.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     seconds: u64,
     /// How many services are started and stopped for the figure that memory stays flat.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 10_000)]
     cycles: usize,
     /// The program that is measured; without it the one built beside this one.
     #[arg(long)]
@@ -50,6 +51,7 @@ enum Kind {
     Starts,
     Stops,
     Memory,
+    Rendering,
     Handlers,
     Outage,
 }
@@ -85,6 +87,7 @@ pub async fn run(arguments: FigureArguments) -> anyhow::Result<()> {
             Kind::Starts => starts::measure(&conditions, &mut report).await?,
             Kind::Stops => stops::measure(&conditions, &mut report).await?,
             Kind::Memory => memory::measure(&conditions, &mut report).await?,
+            Kind::Rendering => rendering::measure(&conditions, &mut report).await?,
             Kind::Handlers => handlers::measure(&conditions, &mut report).await?,
             Kind::Outage => outage::measure(&conditions, &mut report).await?,
         }

@@ -70,14 +70,21 @@ async fn costs(
     many: usize,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let calls_before = cluster.embedded.requests();
+    let idle = server.id.file_reads()?;
+    tokio::time::sleep(duration).await;
+    let idle = server.id.file_reads()? - idle;
     let (health, _) = cost(server.id, &server.kept(), duration, always(Call::get("/api/health/"))).await?;
+    let (calls_before, reads_before) = (cluster.embedded.requests(), server.id.file_reads()?);
     let (polled, measured) = cost(server.id, &server.kept(), duration, polls(PREFIX, many)).await?;
     let calls: u64 =
         cluster.calls_since(&calls_before).iter().filter(|it| !it.0.starts_with("watch")).map(|it| it.1).sum();
+    // The process looks at its folders and its database now and then, with polls or without.
+    let reads = (server.id.file_reads()? - reads_before).saturating_sub(idle);
+    let thousands = measured.latency.len() as f64 / 1000.0;
+    report.add(format!("poll: file reads a thousand, {many} services"), "", Bar::AtMost(0.1), reads as f64 / thousands);
     report.add("poll: failures", "", Bar::AtMost(0.0), measured.failures as f64);
     report.add(format!("poll: API-server calls a thousand, {many} services"), "", Bar::AtMost(0.0), {
-        calls as f64 * 1000.0 / measured.latency.len() as f64
+        calls as f64 / thousands
     });
     report.add("poll: CPU against /api/health/, kept connections", "x", Bar::AtMost(1.5), polled / health);
     report.add("poll: CPU of one, kept connections", "us", Bar::None, polled * 1e6);

@@ -1,20 +1,25 @@
 //! Objects by service, with what a watch needs to keep them right.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::Watched;
 
 /// What watches have told, filed under the label value of the service.
 pub struct Index<T> {
-    services: HashMap<String, HashMap<String, Entry<T>>>,
-    /// Which service an object was filed under.
-    places: HashMap<String, String>,
+    /// Hardly any has more than one object.
+    services: HashMap<Arc<str>, Vec<Entry<T>>>,
+    /// Which service an object was filed under, by its uid.
+    places: HashMap<Arc<str>, Arc<str>>,
+    /// What there are watches on: entries share it.
+    watched: HashSet<Arc<Watched>>,
     synced: HashSet<Watched>,
 }
 
 struct Entry<T> {
-    watched: Watched,
-    name: String,
+    watched: Arc<Watched>,
+    uid: Arc<str>,
+    name: Box<str>,
     value: T,
 }
 
@@ -27,17 +32,17 @@ pub struct Missing {
 
 impl<T> Default for Index<T> {
     fn default() -> Self {
-        Self { services: HashMap::new(), places: HashMap::new(), synced: HashSet::new() }
+        Self { services: HashMap::new(), places: HashMap::new(), watched: HashSet::new(), synced: HashSet::new() }
     }
 }
 
 impl<T: Clone> Index<T> {
     pub fn of_service(&self, service: &str) -> Vec<T> {
-        self.services.get(service).into_iter().flatten().map(|(_, entry)| entry.value.clone()).collect()
+        self.services.get(service).into_iter().flatten().map(|entry| entry.value.clone()).collect()
     }
 
     pub fn any_of_service(&self, service: &str, is_it: impl Fn(&T) -> bool) -> bool {
-        self.services.get(service).is_some_and(|objects| objects.values().any(|entry| is_it(&entry.value)))
+        self.services.get(service).is_some_and(|objects| objects.iter().any(|entry| is_it(&entry.value)))
     }
 
     pub fn is_synced(&self, watched: &Watched) -> bool {
@@ -45,22 +50,33 @@ impl<T: Clone> Index<T> {
     }
 
     pub fn get(&self, uid: &str) -> Option<&T> {
-        self.services.get(self.places.get(uid)?)?.get(uid).map(|entry| &entry.value)
+        let objects = self.services.get(self.places.get(uid)?)?;
+        objects.iter().find(|entry| *entry.uid == *uid).map(|entry| &entry.value)
     }
 
     pub fn put(&mut self, watched: &Watched, uid: &str, name: &str, service: &str, value: T) {
-        if self.places.get(uid).is_some_and(|it| it != service) {
-            self.remove(uid);
+        self.remove(uid);
+        let watched = self.shared(watched);
+        let (uid, place): (Arc<str>, Arc<str>) = (uid.into(), service.into());
+        self.places.insert(uid.clone(), place.clone());
+        // Room for one: most stay alone.
+        let objects = self.services.entry(place).or_insert_with(|| Vec::with_capacity(1));
+        objects.push(Entry { watched, uid, name: name.into(), value });
+    }
+
+    fn shared(&mut self, watched: &Watched) -> Arc<Watched> {
+        if let Some(shared) = self.watched.get(watched) {
+            return shared.clone();
         }
-        self.places.insert(uid.to_owned(), service.to_owned());
-        let entry = Entry { watched: watched.clone(), name: name.to_owned(), value };
-        self.services.entry(service.to_owned()).or_default().insert(uid.to_owned(), entry);
+        let shared = Arc::new(watched.clone());
+        self.watched.insert(shared.clone());
+        shared
     }
 
     pub fn remove(&mut self, uid: &str) {
         let Some(service) = self.places.remove(uid) else { return };
         if let Some(objects) = self.services.get_mut(&service) {
-            objects.remove(uid);
+            objects.retain(|entry| *entry.uid != *uid);
             if objects.is_empty() {
                 self.services.remove(&service);
             }
@@ -70,10 +86,11 @@ impl<T: Clone> Index<T> {
     /// A watch has listed everything: what it did not name is gone. Where more than `shrunken_percent` of what was there
     /// is missing, the list is not believed: nothing is taken away, and what is missing is given back to be confirmed.
     pub fn finish_list(&mut self, watched: &Watched, seen: &HashSet<String>, shrunken_percent: u8) -> Vec<Missing> {
-        let known = self.services.values().flatten().filter(|(_, entry)| entry.watched == *watched);
-        let known: Vec<_> = known.map(|(uid, entry)| Missing { uid: uid.clone(), name: entry.name.clone() }).collect();
-        let count = known.len();
-        let missing: Vec<_> = known.into_iter().filter(|it| !seen.contains(&it.uid)).collect();
+        let known = || self.services.values().flatten().filter(|entry| *entry.watched == *watched);
+        let count = known().count();
+        let missing = known().filter(|entry| !seen.contains(&*entry.uid));
+        let missing: Vec<_> =
+            missing.map(|entry| Missing { uid: entry.uid.to_string(), name: entry.name.to_string() }).collect();
         self.synced.insert(watched.clone());
         if missing.len() * 100 > count * usize::from(shrunken_percent) {
             return missing;

@@ -7,14 +7,14 @@ mod health;
 mod index;
 mod onlookers;
 mod pods;
+mod trimmed;
 pub mod workloads;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, api::DynamicObject, runtime::watcher};
+use kube::{Api, Client, runtime::watcher};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -23,6 +23,8 @@ use self::health::Health;
 pub use self::health::{WatchFailure, WatchHealth};
 use self::index::Index;
 pub use self::onlookers::{Onlookers, state_of};
+use self::trimmed::TrimmedWorkload;
+pub(super) use self::trimmed::{TrimmedPod, pods as trimmed_pods};
 use super::calls::call;
 use super::resources::Known;
 use super::{Cluster, ClusterError, Deadline};
@@ -125,12 +127,12 @@ impl Watches {
         let watched = Watched::pods(namespace);
         let selector = vec![(INSTALLATION_LABEL, self.installation.clone()), (ROLE_LABEL, MAIN_ROLE.to_owned())];
         self.begin(watched.clone(), || {
-            let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+            let api: Api<TrimmedPod> = Api::namespaced_with(self.client.clone(), namespace, &trimmed::pods());
             let is_there = is_there(api.clone(), selector.clone());
             let follower = self.follower(watched, api.resource_url(), self.pods.clone(), is_there);
             let (clock, onlookers) = (self.clock.clone(), self.onlookers.clone());
             let watch = move || watcher(api.clone(), watch_config(&selector));
-            let observe = move |pod: &Pod, before: Option<&PodObservation>| {
+            let observe = move |pod: &TrimmedPod, before: Option<&PodObservation>| {
                 onlookers.note(pod);
                 pods::observe_and_time(pod, before, &clock)
             };
@@ -141,7 +143,8 @@ impl Watches {
     fn watch_workloads(&self, known: &Known, watched: Watched) {
         let selector = vec![(INSTALLATION_LABEL, self.installation.clone())];
         self.begin(watched.clone(), || {
-            let api: Api<DynamicObject> = known.api(&self.client, Some(&watched.namespace));
+            let api: Api<TrimmedWorkload> =
+                Api::namespaced_with(self.client.clone(), &watched.namespace, &known.resource);
             let is_there = is_there(api.clone(), selector.clone());
             let follower = self.follower(watched, api.resource_url(), self.workloads.clone(), is_there);
             let watch = move || watcher(api.clone(), watch_config(&selector));
@@ -258,7 +261,7 @@ impl Cluster {
         pod: &PodObservation,
         deadline: Deadline,
     ) -> Result<Option<PodObservation>, ClusterError> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
+        let api: Api<TrimmedPod> = Api::namespaced_with(self.client.clone(), &pod.namespace, &trimmed::pods());
         let found = call(deadline, || api.get_opt(&pod.name)).await?;
         Ok(found.and_then(|it| pods::observe(&it, Some(pod), &self.watches.clock)).filter(|it| it.uid == pod.uid))
     }

@@ -1,15 +1,15 @@
 //! Who wants to hear of every change of a service's pods while its server comes up. The watch passes each pod by here before
-//! it is trimmed; nothing is kept, and while nobody looks on this costs one comparison.
+//! most of it goes; nothing is kept, and while nobody looks on this costs one comparison.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Pod};
 use kube::ResourceExt;
 use tokio::sync::mpsc;
 
 use super::pods::phase_of;
+use super::trimmed::{ContainerState, Terminated, TrimmedPod};
 use crate::domain::mark::{MAIN_CONTAINER_ANNOTATION, SERVICE_LABEL};
 use crate::domain::pod_state::{Exit, MainState, PodState};
 
@@ -38,7 +38,7 @@ impl Onlookers {
         self.count.store(services.len(), Ordering::Release);
     }
 
-    pub(super) fn note(&self, pod: &Pod) {
+    pub(super) fn note(&self, pod: &TrimmedPod) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -53,14 +53,14 @@ impl Onlookers {
 }
 
 /// `None` for a pod that does not decide about its service.
-pub fn state_of(pod: &Pod) -> Option<PodState> {
+pub fn state_of(pod: &TrimmedPod) -> Option<PodState> {
     let main_name = pod.annotations().get(MAIN_CONTAINER_ANNOTATION)?;
     let status = pod.status.as_ref();
     let containers = status.and_then(|it| it.container_statuses.as_deref()).unwrap_or_default();
     let main = containers.iter().find(|it| it.name == *main_name);
     let condition = |kind: &str| {
         let conditions = status.and_then(|it| it.conditions.as_deref()).unwrap_or_default();
-        conditions.iter().any(|it| it.type_ == kind && it.status == "True")
+        conditions.iter().any(|it| it.kind == kind && it.status == "True")
     };
     let reason = status.and_then(|it| it.reason.clone()).filter(|it| !it.is_empty());
     Some(PodState {
@@ -89,6 +89,6 @@ fn main_state(state: &ContainerState) -> MainState {
     }
 }
 
-fn exit(ended: &ContainerStateTerminated) -> Exit {
+fn exit(ended: &Terminated) -> Exit {
     Exit { code: ended.exit_code, reason: ended.reason.clone().unwrap_or_default() }
 }

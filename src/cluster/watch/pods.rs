@@ -1,8 +1,8 @@
 //! A pod, trimmed to what the status rule asks.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
+use super::trimmed::{ContainerState, ContainerStatus, TrimmedPod};
 use crate::domain::Clock;
 use crate::domain::mark::{MAIN_CONTAINER_ANNOTATION, SERVICE_LABEL};
 use crate::domain::status::{FATAL_WAITING_REASONS, MainContainer, PodObservation, PodPhase};
@@ -11,7 +11,7 @@ use crate::domain::status::{FATAL_WAITING_REASONS, MainContainer, PodObservation
 const REPLACING_CONTROLLERS: [&str; 5] = ["ReplicaSet", "StatefulSet", "ReplicationController", "DaemonSet", "Job"];
 
 /// The same for the watch, which is what tells when a start has come up.
-pub fn observe_and_time(pod: &Pod, before: Option<&PodObservation>, clock: &Clock) -> Option<PodObservation> {
+pub fn observe_and_time(pod: &TrimmedPod, before: Option<&PodObservation>, clock: &Clock) -> Option<PodObservation> {
     let seen = observe(pod, before, clock)?;
     let ran = before.is_some_and(|it| it.main == MainContainer::Running);
     if let (MainContainer::Running, false, Some(service)) = (seen.main, ran, pod.labels().get(SERVICE_LABEL)) {
@@ -20,7 +20,7 @@ pub fn observe_and_time(pod: &Pod, before: Option<&PodObservation>, clock: &Cloc
     Some(seen)
 }
 
-pub fn observe(pod: &Pod, before: Option<&PodObservation>, clock: &Clock) -> Option<PodObservation> {
+pub fn observe(pod: &TrimmedPod, before: Option<&PodObservation>, clock: &Clock) -> Option<PodObservation> {
     let now = clock.moment();
     let status = pod.status.as_ref();
     let phase = phase_of(pod);
@@ -44,7 +44,7 @@ pub fn observe(pod: &Pod, before: Option<&PodObservation>, clock: &Clock) -> Opt
     })
 }
 
-pub fn phase_of(pod: &Pod) -> PodPhase {
+pub fn phase_of(pod: &TrimmedPod) -> PodPhase {
     match pod.status.as_ref().and_then(|it| it.phase.as_deref()) {
         Some("Running") => PodPhase::Running,
         Some("Succeeded") => PodPhase::Succeeded,

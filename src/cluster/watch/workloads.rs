@@ -1,21 +1,23 @@
 //! A workload, trimmed to how many pods it wants.
 
 use kube::ResourceExt;
-use kube::api::DynamicObject;
+use serde::Deserialize;
 use serde_json::Value;
 
+use super::trimmed::{TrimmedWorkload, WorkloadSpec};
 use crate::domain::mark::{MAIN_ROLE, ROLE_LABEL};
 use crate::domain::status::WorkloadObservation;
 
 /// `None` for a workload whose pods do not decide about the service.
-pub fn observe(workload: &DynamicObject, _before: Option<&WorkloadObservation>) -> Option<WorkloadObservation> {
+pub fn observe(workload: &TrimmedWorkload, _before: Option<&WorkloadObservation>) -> Option<WorkloadObservation> {
     let is_adopted = workload.labels().get(ROLE_LABEL).is_some_and(|role| role == MAIN_ROLE);
-    observe_spec(&workload.data, is_adopted)
+    observe_spec(workload.spec.as_ref()?, is_adopted)
 }
 
 /// The same from plain JSON, as a direct read gives it.
 pub fn observe_value(object: &Value) -> Option<WorkloadObservation> {
-    observe_spec(object, is_adopted(object))
+    let spec = WorkloadSpec::deserialize(object.get("spec")?).ok()?;
+    observe_spec(&spec, is_adopted(object))
 }
 
 /// Whether a workload's pods decide though its template does not say so: K8s Manager found it and must not change the
@@ -24,11 +26,11 @@ pub fn is_adopted(object: &Value) -> bool {
     object.get("metadata").and_then(|it| it.get("labels")?.get(ROLE_LABEL)).is_some_and(|role| role == MAIN_ROLE)
 }
 
-fn observe_spec(object: &Value, is_adopted: bool) -> Option<WorkloadObservation> {
-    let spec = object.get("spec")?;
-    let template = spec.get("template").or_else(|| spec.pointer("/jobTemplate/spec/template"))?;
-    let role = template.get("metadata").and_then(|it| it.get("labels")?.get(ROLE_LABEL));
-    let desired = spec.get("replicas").or_else(|| spec.get("parallelism")).and_then(Value::as_i64);
+fn observe_spec(spec: &WorkloadSpec, is_adopted: bool) -> Option<WorkloadObservation> {
+    let of_jobs = || spec.job_template.as_ref()?.spec.as_ref()?.template.as_ref();
+    let template = spec.template.as_ref().or_else(of_jobs)?;
+    let role = template.metadata.as_ref().and_then(|it| it.labels.as_ref()?.get(ROLE_LABEL));
+    let desired = spec.replicas.as_ref().or(spec.parallelism.as_ref()).and_then(Value::as_i64);
     (is_adopted || role.is_some_and(|role| role == MAIN_ROLE)).then_some(WorkloadObservation { desired })
 }
 

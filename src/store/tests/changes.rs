@@ -61,7 +61,7 @@ pub async fn a_change_is_told_to_every_process(database: TestDatabase) {
     let sequence = one.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new().sequence;
     told_of(&mut own, sequence).await;
     told_of(&mut others, sequence).await;
-    one.mark_running(sequence).await.unwrap();
+    one.mark_running(sequence, &[]).await.unwrap();
     told_of(&mut own, sequence).await;
     told_of(&mut others, sequence).await;
     one.remove_service(sequence).await.unwrap();
@@ -94,7 +94,7 @@ async fn what_this_process_changes_is_told_though_its_caller_goes_away() {
     lock.batch_execute("BEGIN IMMEDIATE").unwrap();
     let caller = {
         let store = store.clone();
-        tokio::spawn(async move { store.mark_running(sequence).await })
+        tokio::spawn(async move { store.mark_running(sequence, &[]).await })
     };
     until(|| store.is_writing()).await;
     caller.abort();

@@ -93,6 +93,7 @@ conformance! {
     services::everything_written_is_read_back,
     services::a_service_moves_between_its_states,
     services::of_many_stops_one_begins,
+    services::all_starts_of_a_name_stop_at_once,
     services::the_newest_start_of_a_name_is_found,
     services::a_credential_sees_its_own_services,
     services::services_are_found_by_state_and_end,

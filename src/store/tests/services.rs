@@ -143,13 +143,13 @@ pub async fn a_service_moves_between_its_states(database: TestDatabase) {
             let sequence = store.insert_service(&new_service("hub", &name, "s1")).await.unwrap().expect_new().sequence;
             let reached = match from {
                 Starting => true,
-                Running => store.mark_running(sequence).await.unwrap(),
+                Running => store.mark_running(sequence, &[]).await.unwrap(),
                 Ended => store.latch_end(sequence, &details(), second(1)).await.unwrap(),
                 Stopping => store.begin_stop(sequence).await.unwrap(),
             };
             assert!(reached);
             let changed = match transition {
-                0 => store.mark_running(sequence).await.unwrap(),
+                0 => store.mark_running(sequence, &[]).await.unwrap(),
                 1 => store.begin_stop(sequence).await.unwrap(),
                 _ => store.latch_end(sequence, &details(), second(2)).await.unwrap(),
             };
@@ -157,7 +157,7 @@ pub async fn a_service_moves_between_its_states(database: TestDatabase) {
             assert_eq!((changed, state), (outcome.is_some(), outcome.unwrap_or(from)), "{from:?} {transition}");
         }
     }
-    assert!(!store.mark_running(-1).await.unwrap());
+    assert!(!store.mark_running(-1, &[]).await.unwrap());
     assert!(!store.begin_stop(-1).await.unwrap());
     assert!(!store.latch_end(-1, &details(), second(1)).await.unwrap());
     store.remove_service(-1).await.unwrap();
@@ -168,7 +168,25 @@ pub async fn of_many_stops_one_begins(database: TestDatabase) {
     let sequence = stores[0].insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new().sequence;
     let began = join_all((0..12).map(|number| stores[number % 2].begin_stop(sequence))).await;
     assert_eq!(began.into_iter().filter(|it| *it.as_ref().unwrap()).count(), 1);
-    assert!(!stores[1].mark_running(sequence).await.unwrap());
+    assert!(!stores[1].mark_running(sequence, &[]).await.unwrap());
+}
+
+pub async fn all_starts_of_a_name_stop_at_once(database: TestDatabase) {
+    let store = database.connect().await;
+    let mut made = Vec::new();
+    for (hub, name, start_id) in
+        [("hub", "lab", "s1"), ("hub", "lab", "s2"), ("hub", "lab2", "s3"), ("other", "lab", "s4")]
+    {
+        made.push(store.insert_service(&new_service(hub, name, start_id)).await.unwrap().expect_new().sequence);
+    }
+    assert!(store.mark_running(made[0], &[]).await.unwrap());
+    for _ in 0..2 {
+        let stopping = store.begin_stops(&credential("hub"), &server("lab")).await.unwrap();
+        assert_eq!(sequences(&stopping), made[..2]);
+        assert!(stopping.iter().all(|it| it.stop_pending()));
+    }
+    assert_eq!(sequences(&store.services_in(&[ServiceState::Stopping]).await.unwrap()), made[..2]);
+    assert!(store.begin_stops(&credential("hub"), &server("nobody")).await.unwrap().is_empty());
 }
 
 pub async fn the_newest_start_of_a_name_is_found(database: TestDatabase) {
@@ -197,6 +215,10 @@ pub async fn a_credential_sees_its_own_services(database: TestDatabase) {
     }
     assert_eq!(sequences(&store.services_of(&credential("hub")).await.unwrap()), mine);
     assert!(store.services_of(&credential("nobody")).await.unwrap().is_empty());
+    store.begin_stop(mine[1]).await.unwrap();
+    use ServiceState::{Starting, Stopping};
+    let expected = [(mine[0], Starting), (mine[1], Stopping), (mine[2], Starting)];
+    assert_eq!(store.sequences_of(&credential("hub")).await.unwrap(), expected);
 }
 
 pub async fn services_are_found_by_state_and_end(database: TestDatabase) {
@@ -205,7 +227,7 @@ pub async fn services_are_found_by_state_and_end(database: TestDatabase) {
     for name in ["a", "b", "c", "d"] {
         made.push(store.insert_service(&new_service("hub", name, "s1")).await.unwrap().expect_new().sequence);
     }
-    store.mark_running(made[1]).await.unwrap();
+    store.mark_running(made[1], &[]).await.unwrap();
     store.begin_stop(made[2]).await.unwrap();
     store.latch_end(made[3], &details(), second(100)).await.unwrap();
     let found = store.services_in(&[ServiceState::Starting, ServiceState::Stopping]).await.unwrap();
