@@ -62,10 +62,13 @@ pub struct Post<'a> {
     pub timeout: Duration,
 }
 
+/// What trusts the authorities of a file, or the system's, and when these were read.
+type ReadConfigs = HashMap<Option<PathBuf>, (Instant, Arc<rustls::ClientConfig>)>;
+
 /// Clones share what was read of certificate authorities.
 #[derive(Clone, Default)]
 pub struct HubClient {
-    tls: Arc<Mutex<HashMap<Option<PathBuf>, (Instant, Arc<rustls::ClientConfig>)>>>,
+    tls: Arc<Mutex<ReadConfigs>>,
 }
 
 impl HubClient {
