@@ -57,9 +57,12 @@ class Spawner(backendspawner.EventBackendSpawner):
 
     async def stop(self, now=False, cancel=False, event=None):
         """K8s Manager says why a start failed: the page is shown that first, since 0.4.0 ends it before it has looked."""
-        if cancel and isinstance(event, dict) and not self.already_stopped:
+        if cancel and isinstance(event, dict) and self.pending == "spawn" and not self.already_stopped:
+            failed = self.start_id
             self.latest_events.append(event)
             await asyncio.sleep(1.5 * self.yield_wait_seconds)
+            if self.pending != "spawn" or self.start_id != failed:
+                return  # it was stopped meanwhile, and perhaps started again
             event = None
         await super().stop(now, cancel, event)
 
