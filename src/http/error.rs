@@ -98,8 +98,14 @@ impl ApiError {
     /// A start that failed: for the user in the words of the configuration, for the admin in ours.
     pub fn start_failed(error: &StartError, headline: &str) -> Self {
         tracing::warn!(%error, source = error_chain(error), "start failed");
-        ApiError::Failed { error: headline.to_owned(), detailed_error: error.to_string() }
+        ApiError::Failed { error: headline.to_owned(), detailed_error: without_markup(&error.to_string()) }
     }
+}
+
+/// For what hubs show as HTML between tags: the API server's messages quote what users chose. Quotation marks are harmless
+/// there, and some messages are the reference's to the letter.
+fn without_markup(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn error_chain(error: &dyn std::error::Error) -> String {
@@ -154,7 +160,10 @@ impl From<UpdateError> for ApiError {
             UpdateError::NotFound => ApiError::NotFound,
             other => {
                 tracing::warn!(error = %other, source = error_chain(&other), "update failed");
-                ApiError::Failed { error: "Could not update service.".to_owned(), detailed_error: other.to_string() }
+                ApiError::Failed {
+                    error: "Could not update service.".to_owned(),
+                    detailed_error: without_markup(&other.to_string()),
+                }
             }
         }
     }

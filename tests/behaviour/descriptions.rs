@@ -197,6 +197,28 @@ spec:
     app.end().await;
 }
 
+/// Hubs show `detailed_error` as HTML, and the API server quotes what users chose.
+#[tokio::test]
+async fn what_a_refusal_quotes_cannot_become_markup() {
+    let app = TestApp::start().await;
+    let text = "
+apiVersion: v1
+kind: Pod
+metadata: {name: 'depl-{{text id}}', labels: {chosen: {{user_options.name}}}}
+spec:
+  containers: [{name: main, image: 'x/run:1'}]
+";
+    written(&app, &[("service.yaml.hbs", text)]);
+    let mut body = crate::support::app::start_body("Mine", "s1");
+    body["user_options"]["name"] = json!("<img src=x onerror=alert(1)>");
+    let answer = app.post(JUPYTERHUB, "lab", &body).await;
+    assert_eq!(answer.status, 500, "{}", answer.body);
+    let shown = answer.json().member("detailed_error").text().to_owned();
+    assert!(shown.contains("&lt;img src=x onerror=alert(1)&gt;") && !shown.contains('<'), "{shown}");
+    app.cluster.nothing_of("").await;
+    app.end().await;
+}
+
 #[tokio::test]
 async fn an_update_leaves_a_stranger_s_object_alone() {
     let app = TestApp::start().await;
