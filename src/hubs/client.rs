@@ -42,6 +42,8 @@ pub enum PostError {
     Handshake { host: String, source: std::io::Error },
     #[error(transparent)]
     Tls(#[from] TrustError),
+    #[error("reading the certificate authorities broke off")]
+    Reading(#[source] tokio::task::JoinError),
     #[error("the request to {host} broke off")]
     BrokeOff { host: String, source: hyper::Error },
     #[error("{host} did not answer within {seconds} s")]
@@ -62,13 +64,18 @@ pub struct Post<'a> {
     pub timeout: Duration,
 }
 
-/// What trusts the authorities of a file, or the system's, and when these were read.
-type ReadConfigs = HashMap<Option<PathBuf>, (Instant, Arc<rustls::ClientConfig>)>;
+/// What was made of certificate authorities.
+#[derive(Clone)]
+struct TlsConfig {
+    read: Instant,
+    config: Arc<rustls::ClientConfig>,
+}
 
 /// Clones share what was read of certificate authorities.
 #[derive(Clone, Default)]
 pub struct HubClient {
-    tls: Arc<Mutex<ReadConfigs>>,
+    /// By the file of the certificate authorities; `None` for those of the system.
+    tls: Arc<Mutex<HashMap<Option<PathBuf>, TlsConfig>>>,
 }
 
 impl HubClient {
@@ -105,15 +112,15 @@ impl HubClient {
             CertificatePath::Unverified => return Ok(Arc::new(trust::client(Trust::Anyone)?)),
         };
         let known = self.tls.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some((_, config)) = known.filter(|(read, _)| read.elapsed() < REREAD) {
-            return Ok(config);
+        if let Some(known) = known.filter(|it| it.read.elapsed() < REREAD) {
+            return Ok(known.config);
         }
         let file = key.clone();
         let read =
             tokio::task::spawn_blocking(move || trust::client(file.as_deref().map_or(Trust::System, Trust::Authority)));
-        let config = Arc::new(read.await.map_err(|_| PostError::Url)??);
+        let config = Arc::new(read.await.map_err(PostError::Reading)??);
         let mut known = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(key, (Instant::now(), config.clone()));
+        known.insert(key, TlsConfig { read: Instant::now(), config: config.clone() });
         Ok(config)
     }
 }

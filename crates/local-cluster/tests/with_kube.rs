@@ -68,7 +68,7 @@ async fn a_deployment_becomes_a_running_pod_and_goes_with_it() {
     let events = Api::<Event>::namespaced(client, "test");
     let selected = ListParams::default().fields(&format!("involvedObject.name={name}"));
     let told: Vec<String> = events.list(&selected).await.unwrap().into_iter().filter_map(|it| it.reason).collect();
-    assert_eq!(told, ["Scheduled", "Started"]);
+    assert_eq!(told, ["Scheduled", "Pulling", "Pulled", "Created", "Started"]);
     let mut watch = pods
         .watch(
             &WatchParams::default(),
