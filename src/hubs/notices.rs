@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::sync::Notify;
+use tokio::sync::SetOnce;
 use tokio::task::JoinSet;
 
 use super::client::{HubClient, with_causes};
@@ -39,7 +39,7 @@ struct Inner {
     client: HubClient,
     clock: Clock,
     /// This process has written down what it owes.
-    owed_here: Notify,
+    owed_here: SetOnce<()>,
     untold: Mutex<Vec<String>>,
 }
 
@@ -82,7 +82,7 @@ impl Notices {
             store,
             client: HubClient::default(),
             clock,
-            owed_here: Notify::new(),
+            owed_here: SetOnce::new(),
             untold: Mutex::default(),
         }))
     }
@@ -111,7 +111,7 @@ impl Notices {
             }
             fail_point!(NoticeAfterOwed);
         }
-        self.0.owed_here.notify_one();
+        let _ = self.0.owed_here.set(());
     }
 
     /// Tells hubs, for as long as this process leads.
@@ -119,6 +119,8 @@ impl Notices {
         if self.0.hubs.is_empty() {
             return std::future::pending().await;
         }
+        // What earlier starts left and this one are one notice.
+        self.0.owed_here.wait().await;
         let mut owed: HashMap<String, Owed> = HashMap::new();
         let mut attempts: JoinSet<(String, Answer)> = JoinSet::new();
         let mut is_asked = true;
@@ -137,7 +139,6 @@ impl Notices {
             self.show(&owed);
             let pause = if owed.is_empty() { OWED_ELSEWHERE } else { TICK };
             tokio::select! {
-                () = self.0.owed_here.notified() => is_asked = true,
                 Some(ended) = attempts.join_next() => {
                     if let Ok((key, answer)) = ended {
                         is_asked |= self.note(&mut owed, &key, answer).await;

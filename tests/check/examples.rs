@@ -79,7 +79,7 @@ async fn a_cluster_takes_the_examples_and_the_manifests_of_the_page_on_clusters(
             seen += said.lines().count();
         }
     }
-    assert_eq!(seen, 12);
+    assert_eq!(seen, 10);
     site.end().await;
 }
 

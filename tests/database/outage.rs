@@ -15,7 +15,14 @@ const AWAY: &str = "The database of K8s Manager does not answer; its log says wh
 
 async fn app_on(server: &PostgresServer) -> TestApp {
     let url = server.create_database("k8smgr").await;
-    TestApp::builder().database(&url).start().await
+    let app = TestApp::builder().database(&url).start().await;
+    // The users of the tests were added a moment ago. Whoever logged in before that was heard of would have to be looked up
+    // anew, and here the database is away then. Changes are heard of in their order.
+    let store = &app.app().store;
+    let mut changes = store.changes().await;
+    assert!(store.delete_log_handler("stream").await.unwrap());
+    while !matches!(changes.next().await, batch if batch.log_handlers || batch.everything) {}
+    app
 }
 
 async fn is_listed(app: &TestApp, name: &str) -> bool {
