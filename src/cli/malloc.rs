@@ -14,10 +14,14 @@ const SETTINGS: [(&str, &str); 3] = [
     ("MALLOC_MMAP_THRESHOLD_", "1048576"),
 ];
 
+/// Says that this was done. The loader may take the settings themselves away from a program with capabilities.
+const BEGUN: &str = "K8SMGR_BEGUN_AGAIN";
+
 /// Comes back where the settings are in force, where somebody else has decided, or where it does not work.
 pub fn begin_with_settings() {
     let is_decided = |(name, _): &(&str, &str)| std::env::var_os(name).is_some();
-    if SETTINGS.iter().any(is_decided) || std::env::var_os("GLIBC_TUNABLES").is_some() {
+    let was_set = |name| std::env::var_os(name).is_some();
+    if SETTINGS.iter().any(is_decided) || was_set("GLIBC_TUNABLES") || was_set(BEGUN) {
         return;
     }
     let begin = || {
@@ -25,7 +29,7 @@ pub fn begin_with_settings() {
         let program = std::env::current_exe()?;
         let mut arguments = std::env::args_os();
         let name = arguments.next().unwrap_or_else(|| program.clone().into_os_string());
-        Err::<(), _>(Command::new(program).arg0(name).args(arguments).envs(SETTINGS).exec())
+        Err::<(), _>(Command::new(program).arg0(name).args(arguments).envs(SETTINGS).env(BEGUN, "1").exec())
     };
     if let Err(error) = begin() {
         eprintln!("k8smgr: it will take more memory than it needs: {error}");

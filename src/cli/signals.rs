@@ -12,6 +12,8 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("failed to listen for signals");
+        // Never read: where beginning again failed (`malloc`), a client that hangs up would end the process otherwise.
+        drop(listen(SignalKind::pipe())?);
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The events that are there already are not listed: in a large namespace there are many thousands of them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Event;
@@ -19,6 +19,8 @@ use crate::domain::pod_state::{PodNews, PodState};
 const ABOUT_PODS: &str = "involvedObject.kind=Pod";
 /// Shorter than the connection's read time-out, which is how a dead connection is noticed.
 const WATCH_SECONDS: u32 = 9;
+/// A watch that ends sooner did not work.
+const SHORTEST: Duration = Duration::from_secs(1);
 const LIST_TIME: Duration = Duration::from_secs(5);
 /// After a failure. Events are only news: what is missed meanwhile is not asked for.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -32,7 +34,8 @@ impl Cluster {
         let mut is_told = false;
         loop {
             match follow(&events, &tell).await {
-                Ok(()) => {}
+                // Whatever the reason is, an API server that says so is not asked at once.
+                Ok(()) => tokio::time::sleep(PAUSE).await,
                 Err(error) => {
                     let is_forbidden = error.is_forbidden();
                     if !is_told && is_forbidden {
@@ -71,6 +74,7 @@ async fn follow(events: &Api<Event>, tell: &impl Fn(PodNews)) -> Result<(), Clus
     let mut version = listed.metadata.resource_version.unwrap_or_default();
     let parameters = WatchParams::default().fields(ABOUT_PODS).timeout(WATCH_SECONDS);
     loop {
+        let begun = Instant::now();
         let stream = events.watch(&parameters, &version).await.map_err(ClusterError::from)?.fuse();
         pin_mut!(stream);
         while let Some(event) = stream.try_next().await.map_err(ClusterError::from)? {
@@ -86,6 +90,9 @@ async fn follow(events: &Api<Event>, tell: &impl Fn(PodNews)) -> Result<(), Clus
                 // The version is too old: from the newest one again.
                 WatchEvent::Error(_) => return Ok(()),
             }
+        }
+        if begun.elapsed() < SHORTEST {
+            return Ok(());
         }
     }
 }

@@ -22,5 +22,5 @@ pub use mark::Mark;
 pub use names::{Credential, NameError, ServerName, ServiceName, StartId};
 pub use object_id::ObjectId;
 pub use record::{AppliedObject, NewService, ServiceRecord, ServiceState};
-pub use target::AllowedTarget;
+pub use target::{AllowedTarget, METADATA_ADDRESSES};
 pub use user_job::{ForwardedPort, NewUserJob, UserJob, UserJobState};

@@ -4,6 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+/// The metadata services of clouds (Alibaba, Azure) that are not link-local: they give a node's credentials to whoever asks.
+pub const METADATA_ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
+
 /// One entry of a list of allowed targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedTarget {

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::domain::METADATA_ADDRESSES;
+
 /// How far the one who named a URL is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -50,7 +52,8 @@ fn is_never_a_hub(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let is_this_network = v4.octets()[0] == 0;
-            v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || is_this_network
+            let is_metadata = METADATA_ADDRESSES.contains(&v4);
+            v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || is_this_network || is_metadata
         }
         IpAddr::V6(v6) => {
             let metadata = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
@@ -66,6 +69,8 @@ mod tests {
     #[test]
     fn what_is_never_a_hub_is_refused_however_it_is_written() {
         let never = [
+            "100.100.100.200",
+            "168.63.129.16",
             "169.254.169.254",
             "169.254.0.1",
             "0.0.0.0",

@@ -343,6 +343,8 @@ impl Teller {
         }
         if next == Next::Over {
             self.forget(sequence);
+            // Nobody goes on with what a hub does not want.
+            self.own.note(sequence, false);
         }
     }
 

@@ -13,7 +13,7 @@ use super::story::Story;
 use crate::config::ProgressMessages;
 use crate::domain::Moment;
 use crate::domain::news::StartUnderWay;
-use crate::domain::pod_state::PodState;
+use crate::domain::pod_state::{MainState, PodState};
 use crate::domain::record::Details;
 
 /// At most five a second.
@@ -52,6 +52,8 @@ pub struct ToldStart {
     not_before: Moment,
     failures: u32,
     has_ended: bool,
+    /// When its main container was first seen to run.
+    ran: Option<Moment>,
     ready: Option<Moment>,
     suspected: Option<Moment>,
 }
@@ -81,6 +83,7 @@ impl ToldStart {
             not_before: began,
             failures: 0,
             has_ended: false,
+            ran: None,
             ready: None,
             suspected: None,
         }
@@ -117,7 +120,9 @@ impl ToldStart {
 
     /// It crashes again and again from the beginning: a pod without a readiness probe is ready as soon as it runs.
     pub fn has_crashed(&self, now: Moment) -> bool {
-        let is_new = self.ready.is_none_or(|ready| now.since(ready) < BEGINNING);
+        // Of one that is told from its middle on it is not known how long it ran.
+        let is_new = self.head_start < BEGINNING
+            && self.ran.or(self.ready).is_none_or(|began_to_run| now.since(began_to_run) < BEGINNING);
         is_new && self.story.pod().is_some_and(PodState::crashes)
     }
 
@@ -128,6 +133,9 @@ impl ToldStart {
 
     /// Puts what is settled of the story into words.
     pub fn tell(&mut self, now: Moment, messages: &ProgressMessages) {
+        if self.ran.is_none() && self.story.pod().is_some_and(|it| it.main == MainState::Running) {
+            self.ran = Some(now);
+        }
         self.tell_story(now, false, messages);
         if self.story.is_ready() && self.ready.is_none() {
             self.ready = Some(now);

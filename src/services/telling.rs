@@ -82,7 +82,9 @@ impl Services {
     async fn end_if_suspected(self: &Arc<Self>, Suspicion { sequence, has_crashed }: Suspicion) {
         let record = match self.store.in_time_or_away(READING_TIME, self.store.service(sequence)).await {
             Ok(Some(record)) if record.state == ServiceState::Running => record,
-            Ok(_) => return,
+            // Whoever suspects did not hear of it: the change feed may have lost some.
+            Ok(Some(record)) => return self.announce_state(&record),
+            Ok(None) => return self.announce(News::Gone { sequence }),
             Err(error) => {
                 tracing::debug!(sequence, %error, "a start that seems to have failed is judged later");
                 return;
@@ -104,9 +106,12 @@ impl Services {
         }
     }
 
-    /// The pod of a start, where it still waits to be started again after its crashes.
+    /// The pod of a start, where it still waits to be started again after its crashes, and no other one serves.
     async fn crashing_pod(&self, label: &str) -> Option<PodObservation> {
         let pods = self.cluster.watches().observe(label).pods;
+        if pods.iter().any(PodObservation::serves) {
+            return None;
+        }
         let newest = pods.into_iter().filter(|it| !it.is_deleting).max_by_key(|it| it.created)?;
         let now = self.cluster.look_at(&newest, Deadline::after(READING_TIME)).await.ok()??;
         let waits = now.main == MainContainer::Waiting && now.stuck_since.is_some();

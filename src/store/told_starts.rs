@@ -29,12 +29,15 @@ struct Row {
 
 const LIVES: &str =
     "SELECT sequence, $1, 1 FROM services WHERE sequence = ANY($2) AND state IN ('starting', 'running')";
+/// Of one that ended its teller still has to tell why.
+const LIVES_OR_ENDED: &str =
+    "SELECT sequence, $1, 1 FROM services WHERE sequence = ANY($2) AND state IN ('starting', 'running', 'ended')";
 
 impl Store {
-    /// Says that `teller` tells these. Gives those of them that nobody else has taken over and that are not over.
+    /// Says that `teller` tells these. Gives those of them that nobody else has taken over and that were not stopped.
     pub async fn keep_telling(&self, teller: &str, sequences: &[i64]) -> Result<HashSet<i64>, StoreError> {
         let query = format!(
-            "INSERT INTO told_starts (sequence, teller, beat) {LIVES} ON CONFLICT (sequence) DO UPDATE \
+            "INSERT INTO told_starts (sequence, teller, beat) {LIVES_OR_ENDED} ON CONFLICT (sequence) DO UPDATE \
              SET beat = told_starts.beat + 1 WHERE told_starts.teller = $1 RETURNING sequence, teller, beat"
         );
         Ok(self.told_starts(&query, teller, sequences).await?.into_iter().map(|it| it.sequence).collect())

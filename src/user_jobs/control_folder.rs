@@ -1,7 +1,8 @@
 //! The folder for the sockets of ssh's masters: ours alone, at the same place after a restart, so that a master that
 //! outlived its K8s Manager (`kill -9`) is found and ended before its ports are wanted again.
 
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs::DirEntry;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,12 +33,17 @@ impl ControlFolder {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error.to_string())),
             _ => {}
         }
-        let metadata = std::fs::symlink_metadata(&self.0).map_err(|error| failed(error.to_string()))?;
-        let is_ours = metadata.is_dir() && metadata.uid() == getuid().as_raw();
-        if is_ours && metadata.permissions().mode() & 0o077 == 0 {
-            return Ok(());
+        match self.is_ours() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(failed("it is somebody else's, or others may use it; remove it".to_owned())),
+            Err(error) => Err(failed(error.to_string())),
         }
-        Err(failed("it is somebody else's, or others may use it; remove it".to_owned()))
+    }
+
+    fn is_ours(&self) -> std::io::Result<bool> {
+        let metadata = std::fs::symlink_metadata(&self.0)?;
+        let is_ours = metadata.is_dir() && metadata.uid() == getuid().as_raw();
+        Ok(is_ours && metadata.permissions().mode() & 0o077 == 0)
     }
 
     /// Where the master for a host listens.
@@ -48,8 +54,12 @@ impl ControlFolder {
 
     /// Ends the masters of an earlier process. Those of this process have ended before.
     pub async fn end_all(&self) {
+        if !self.is_ours().unwrap_or(false) {
+            return;
+        }
         let Ok(entries) = std::fs::read_dir(&self.0) else { return };
-        let sockets: Vec<PathBuf> = entries.flatten().map(|it| it.path()).collect();
+        let is_socket = |it: &DirEntry| it.file_type().is_ok_and(|it| it.is_socket());
+        let sockets: Vec<PathBuf> = entries.flatten().filter(is_socket).map(|it| it.path()).collect();
         futures::future::join_all(sockets.iter().map(|it| end(it))).await;
     }
 

@@ -37,6 +37,7 @@ pub struct Host {
     pub(super) unreachable: Option<String>,
     pause: Duration,
     try_again_at: Instant,
+    pub(super) connected_at: Instant,
     checked_at: Instant,
     surveyed_at: Instant,
 }
@@ -55,6 +56,7 @@ impl Host {
             unreachable: None,
             pause: FIRST_PAUSE,
             try_again_at: now,
+            connected_at: now,
             checked_at: now,
             surveyed_at: now,
         }
@@ -110,7 +112,11 @@ impl Host {
     fn next_pause(&mut self, all_is_well: bool) -> Duration {
         let now = Instant::now();
         if all_is_well {
-            (self.pause, self.try_again_at) = (FIRST_PAUSE, now);
+            // One that has just come up may go at once: whoever knocks too often is banned.
+            if self.master.is_none() || self.connected_at.elapsed() >= LONGEST_PAUSE {
+                self.pause = FIRST_PAUSE;
+            }
+            self.try_again_at = now;
             return if self.master.is_some() { CHECK_EVERY } else { SURVEY_EVERY };
         }
         if now >= self.try_again_at {
@@ -132,7 +138,7 @@ impl Host {
         }
     }
 
-    /// The connection is no more, or of no use: everything that went through it is made again at once.
+    /// The connection is no more, or of no use: everything that went through it is made again, at once where it had lived.
     pub(super) async fn note_loss(&mut self, why: &str) {
         let Some(mut master) = self.master.take() else { return };
         let is_over = why == "ended";
@@ -143,6 +149,10 @@ impl Host {
         self.forwards.clear();
         self.made.clear();
         self.try_again_at = Instant::now();
+        if self.connected_at.elapsed() < LONGEST_PAUSE {
+            self.try_again_at += self.pause;
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     async fn disconnect(&mut self) {

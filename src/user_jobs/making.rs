@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::host::Host;
 use super::master::{Forward, Master};
@@ -79,6 +79,7 @@ impl Host {
         match Master::connect(self.jobs.ssh()?, &alias, self.jobs.control_folder.socket(&alias)).await {
             Ok(master) => {
                 self.master = Some(master);
+                self.connected_at = Instant::now();
                 Ok(())
             }
             Err(error) => {

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use super::WrongField;
 use crate::config::NamePattern;
-use crate::domain::ForwardedPort;
+use crate::domain::{ForwardedPort, METADATA_ADDRESSES};
 
 /// A Service with more ports helps nobody, and each port is a call of ssh.
 pub const MOST_PORTS: usize = 32;
@@ -16,8 +16,6 @@ const LOOPBACK_NAMES: [&str; 4] = ["localhost", "localhost.localdomain", "ip6-lo
 /// The metadata services of clouds give credentials to whoever asks.
 const METADATA_NAMES: [&str; 4] =
     ["metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal"];
-/// Those that are not link-local.
-const METADATA_ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
 
 /// The name of a Kubernetes Service. The API server judges in the end: older ones want a letter first.
 pub fn check_service(name: &str) -> Result<(), WrongField> {

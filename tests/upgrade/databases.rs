@@ -4,7 +4,7 @@ use std::path::Path;
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::NoTls;
 
 use crate::support::app::{JUPYTERHUB, OTHERHUB, TestApp};
@@ -18,6 +18,11 @@ const LAST_VERSION: &str = "20261120000040";
 fn text(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What ended is looked at long after that: the dumps are old.
+fn keep_what_ended(config: &mut Value) {
+    config["services"]["ended_ttl_seconds"] = json!(1_000_000_000);
 }
 
 fn without_the_last_migration(database: &str) -> String {
@@ -74,7 +79,7 @@ async fn is_intact(app: &TestApp, database: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sqlite_database_of_an_earlier_version_is_migrated_with_its_services() {
     for is_older in [false, true] {
-        let mut app = TestApp::builder().prepare().await;
+        let mut app = TestApp::builder().edit(keep_what_ended).prepare().await;
         load_sqlite(&app.path("k8smgr.sqlite3"));
         if is_older {
             execute_sqlite(&app.path("k8smgr.sqlite3"), &without_the_last_migration("sqlite"));
@@ -94,7 +99,7 @@ async fn a_postgresql_database_of_an_earlier_version_is_migrated_with_its_servic
         if is_older {
             execute_postgres(&url, &without_the_last_migration("postgres")).await;
         }
-        let mut app = TestApp::builder().database(&url).prepare().await;
+        let mut app = TestApp::builder().database(&url).edit(keep_what_ended).prepare().await;
         app.start_process().await;
         is_intact(&app, "postgres").await;
         app.end().await;

@@ -154,7 +154,7 @@ async fn a_process_goes_on_beside_a_database_that_a_newer_version_has_migrated()
         let request = Request::new("DELETE", &format!("/api/services/{name}/"));
         let stopped = request.header("Authorization", &basic(JUPYTERHUB)).send(address).await;
         assert_eq!(stopped.status, 204, "{}", stopped.body);
-        assert_eq!(poll(address, name).await.status, 404);
+        eventually("it is gone", async || (poll(address, name).await.status == 404).then_some(())).await;
     }
     // What does not know the migration does not begin: it might not understand what it reads.
     let mut late = Process::serve(&app, &url, "127.0.0.1:0");
