@@ -2,12 +2,14 @@
 
 import copy
 import json
+import re
 
 import pytest
 import yaml
 
 from cluster import REPOSITORY, key
 
+PAGE = REPOSITORY / "docs/helm.md"
 OVERLAYS = REPOSITORY / "deploy/kustomize/overlays"
 # Each has a value set of its name.
 NAMES = sorted(path.name for path in OVERLAYS.iterdir())
@@ -36,6 +38,17 @@ def test_a_cluster_takes_them_twice(cluster, name):
     before = versions(cluster)
     cluster.kubectl(*apply, standard_input=yaml.safe_dump_all(objects))
     assert versions(cluster) == before
+    cluster.delete(objects)
+
+
+def test_the_command_on_the_page_removes_all_but_what_holds_data(cluster):
+    [command] = re.findall(r"^kubectl (--namespace jupyter delete .*?)\n```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    cluster.ask("create", "namespace", "jupyter")
+    objects = kustomized(cluster, "sqlite")
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", standard_input=yaml.safe_dump_all(objects))
+    assert {kind for kind, _, _ in cluster.live(objects)} == {it["kind"] for it in objects}
+    cluster.kubectl(*command.replace("\\\n", " ").split())
+    assert {kind for kind, _, _ in cluster.live(objects)} == {"PersistentVolumeClaim"}
     cluster.delete(objects)
 
 

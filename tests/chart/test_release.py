@@ -67,6 +67,34 @@ def test_a_release_that_is_installed_anew_finds_its_passwords_again(cluster, val
     assert secret_of(cluster, release.objects(1)) == passwords
 
 
+def test_an_upgrade_that_leaves_a_hub_out_does_not_lose_its_password(cluster, values):
+    release = Release(cluster, "k8smgr", "forgotten")
+    release.install(values("generated-logins"), wait=False)
+    passwords = secret_of(cluster, release.objects(1))
+    release.upgrade({"hubs": {"late": {}}}, wait=False)
+    forgotten = secret_of(cluster, release.objects(2))
+    assert forgotten.pop("LATE_USER_PASS") and forgotten == passwords
+    release.upgrade(values("generated-logins"), wait=False)
+    assert secret_of(cluster, release.objects(3)).items() >= passwords.items()
+
+
+def test_rights_stay_in_a_namespace_that_users_pods_leave(cluster):
+    for namespace in ("leaving-old", "leaving-new"):
+        cluster.kubectl("create", "namespace", namespace)
+    release = Release(cluster, "k8smgr", "leaving")
+    settings = {"hubs": {"hub": {}}, "userHomes": {"type": "none"}}
+    release.install({**settings, "singleuser": {"namespace": "leaving-old"}}, wait=False)
+    rules = cluster.get("role", "k8smgr", "--namespace", "leaving-old")["rules"]
+    both = {"namespaces": ["leaving-old", "leaving-new"]}
+    release.upgrade({**settings, "singleuser": {"namespace": "leaving-new"}, "rbac": both}, wait=False)
+    for namespace in ("leaving-old", "leaving-new"):
+        assert cluster.get("role", "k8smgr", "--namespace", namespace)["rules"] == rules
+        [subject] = cluster.get("rolebinding", "k8smgr", "--namespace", namespace)["subjects"]
+        assert subject == {"kind": "ServiceAccount", "name": "k8smgr", "namespace": "leaving"}
+    release.upgrade({**settings, "singleuser": {"namespace": "leaving-new"}}, wait=False)
+    assert cluster.get("role", "k8smgr", "--namespace", "leaving-old") is None
+
+
 def test_what_is_reloaded_restarts_nothing_and_what_waits_for_a_restart_does(cluster, values):
     release = Release(cluster, "k8smgr", "checksums")
     release.install(values("sqlite"), wait=False)
@@ -80,6 +108,8 @@ def test_what_is_reloaded_restarts_nothing_and_what_waits_for_a_restart_does(clu
     assert after(config=reloaded) == before
     assert after(descriptions={"files": {"hub/Lab/service.yaml": "kind: Pod"}}) == before
     assert after(config={"http": {"shutdown_delay_seconds": 1}})["checksum/config"] != before["checksum/config"]
+    assert after(config={"userjobs": {"ssh_program": "/opt/ssh"}})["checksum/config"] != before["checksum/config"]
+    assert after(listenAddress="[::]")["checksum/config"] != before["checksum/config"]
     assert after(commonLabels={}, service={"annotations": {"a": "b"}}) == before
     assert after(hubs={"hub": {}, "second": {}})["checksum/config"] != before["checksum/config"]
     assert after(existingSecret="other")["checksum/secret"] != before["checksum/secret"]

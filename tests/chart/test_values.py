@@ -29,6 +29,16 @@ REFUSED = {
     "a node's port of a ClusterIP": ({"service": {"nodePort": 30080}}, "nodePort"),
     "an end without time": ({"terminationGracePeriodSeconds": 5}, "terminationGracePeriodSeconds"),
     "a claim across namespaces": ({"singleuser": {"namespace": "users"}}, "cannot mount a claim of another namespace"),
+    "a port of the database that is not let through": (
+        {"database": {"type": "postgresql", "url": "postgresql://k8smgr:p/w@postgres.example.org:6432/k8smgr?sslmode=verify-full"}},
+        "set networkPolicy.databasePort to 6432",
+    ),
+    "a port of the database by default": (
+        {"database": {"type": "postgresql", "url": "postgresql://k8smgr@[2001:db8::6]/k8smgr"}, "networkPolicy": {"databasePort": 6432}},
+        "set networkPolicy.databasePort to 5432",
+    ),
+    "an address that is a name": ({"listenAddress": "localhost"}, "listenAddress"),
+    "an IPv6 address without brackets": ({"listenAddress": "::"}, "listenAddress"),
     "two hubs with one variable": ({"hubs": {"a-b": {}, "a.b": {}}}, "A_B_USER_PASS"),
 }
 

@@ -13,7 +13,7 @@
 {{- $_ := set $services "replace" (dict "credential" $keywords) }}
 {{- $metrics := dict "enabled" .Values.metrics.enabled }}
 {{- if .Values.metrics.enabled }}
-{{- $_ := set $metrics "listen" (printf "0.0.0.0:%d" (int .Values.metrics.port)) }}
+{{- $_ := set $metrics "listen" (printf "%s:%d" (include "k8smgr.listenAddress" .) (int .Values.metrics.port)) }}
 {{- end }}
 {{- $config := dict "services" $services "metrics" $metrics "startup" (dict "create_user" $hubs)
     "userhomes" (dict "base" "/mnt/userhomes" "skel" (include "k8smgr.skeletonPath" .)) }}
@@ -29,7 +29,8 @@
 {{- $config := include "k8smgr.config" . | fromJson }}
 {{- $found := pick $config "listen" "database_url" "tunnel" "tls" }}
 {{- range list "services.base" "services.shrunken_list_percent" "startup.create_user" "http.max_header_bytes"
-    "http.shutdown_delay_seconds" "metrics.listen" "leader_election.method" "leader_election.lease_seconds" }}
+    "http.shutdown_delay_seconds" "metrics.listen" "leader_election.method" "leader_election.lease_seconds"
+    "userjobs.bind_address" "userjobs.ssh_program" }}
 {{- $name := splitList "." . }}
 {{- $_ := set $found . (index (index $config (first $name) | default dict) (last $name) | default "") }}
 {{- end }}

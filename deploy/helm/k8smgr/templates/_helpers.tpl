@@ -54,9 +54,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- define "k8smgr.image" -}}
-{{- with .Values.image }}
-{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag }}{{ end }}
 {{- end }}
+
+{{- define "k8smgr.listenAddress" -}}
+{{- .Values.listenAddress | default "0.0.0.0" }}
 {{- end }}
 
 {{- /* The name of the port of the API, in the Service and in the pod. */}}
@@ -70,6 +72,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "k8smgr.servicePort" -}}
 {{- .Values.service.port | default (ternary 443 80 .Values.tls.enabled) | int }}
+{{- end }}
+
+{{- /* The port in `database.url`. Not by urlParse, which quotes the password of a URL that it cannot read. */}}
+{{- define "k8smgr.databasePort" -}}
+{{- $parameter := regexFind "[?&]port=[0-9]+" .Values.database.url }}
+{{- $authority := regexReplaceAll "^[^:]*://([^@]*@)?([^/?#]*).*$" .Values.database.url "${2}" }}
+{{- $port := regexFind ":[0-9]+$" $authority | default ":5432" }}
+{{- regexFind "[0-9]+" ($parameter | default $port) }}
 {{- end }}
 
 {{- /* The variable that holds a hub's password: capitals, and `_` for what is no letter or digit. */}}

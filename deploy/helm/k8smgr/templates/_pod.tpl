@@ -137,7 +137,7 @@ httpGet:
 {{- define "k8smgr.gitSync" -}}
 {{- with .root.Values }}
 - name: git-sync{{ if $.once }}-once{{ end }}
-  image: {{ .gitSync.image.repository }}:{{ .gitSync.image.tag }}
+  image: {{ include "k8smgr.image" .gitSync.image }}
   imagePullPolicy: {{ .gitSync.image.pullPolicy }}
   args:
     - --repo={{ .gitSync.repo }}
