@@ -15,13 +15,11 @@ hub's configuration. The hub's image needs jupyterhub-backendspawner and async_g
 import asyncio
 import base64
 import html
-import json
 import os
 from urllib.parse import quote
 
 import backendspawner
 from object_id import object_id
-from tornado.httpclient import HTTPRequest
 from tornado.web import HTTPError
 
 # `c` is given. get_config() is another function in hub.extraConfig, so it is not called here.
@@ -105,6 +103,17 @@ class Spawner(backendspawner.EventBackendSpawner):
         super().__init__(*args, **kwargs)
         self.events, self.latest_events = {}, []
 
+    async def stop(self, now=False, cancel=False, event=None):
+        """K8s Manager says why a start failed: the page is shown that first, since 0.4.0 ends it before it has looked."""
+        if cancel and isinstance(event, dict) and self.pending == "spawn" and not self.already_stopped:
+            failed = self.start_id
+            self.latest_events.append(event)
+            await asyncio.sleep(1.5 * self.yield_wait_seconds)
+            if self.pending != "spawn" or self.start_id != failed:
+                return  # it was stopped meanwhile, and perhaps started again
+            event = None
+        await super().stop(now, cancel, event)
+
 
 def server_name(spawner):
     """The server's name at K8s Manager: one for all users of this hub, the same for the same server for ever."""
@@ -171,6 +180,9 @@ if SERVERS_NAMESPACE != HUB_NAMESPACE:
 
 # --- a start that fails -----------------------------------------------------------------------------------------------
 
+# One that was accepted and fails later is ended by K8s Manager, which tells the hub why at once. One that is refused at once is
+# answered with the reason:
+
 
 async def show_the_reason(spawner, exception):
     """Puts error and detailed_error of a refused start on the user's page, where it would say "HTTP 500" alone."""
@@ -178,26 +190,4 @@ async def show_the_reason(spawner, exception):
     exception.jupyterhub_html_message = event["html_message"]
 
 
-def watch_start(spawner, _answer):
-    spawner.start_watch = asyncio.create_task(end_a_failed_start(spawner, spawner.start_id))
-
-
-async def end_a_failed_start(spawner, start_id):
-    """Ends a start whose pod died, with the reason on the user's page; else the user would wait for http_timeout."""
-    while spawner.pending == "spawn" and spawner.start_id == start_id:
-        await asyncio.sleep(2)
-        request = HTTPRequest(server_url(spawner), headers=headers(spawner), **spawner.get_request_kwargs())
-        answer = await spawner.http_client.fetch(request, raise_error=False)
-        status = json.loads(answer.body) if answer.code == 200 else {}
-        if status.get("running", True) or status["start_id"] != start_id:
-            continue
-        details = {"error": "The server has ended", "detailed_error": "", **status.get("details", {})}
-        message = f"<details><summary>{details['error']}</summary>{details['detailed_error']}</details>"
-        spawner.latest_events.append({"progress": 100, "failed": True, "html_message": message})
-        await asyncio.sleep(2 * spawner.yield_wait_seconds)  # until the page has it
-        await spawner.stop(cancel=True)
-        return
-
-
 c.BackendSpawner.failed_spawn_request_hook = show_the_reason  # noqa: F821
-c.BackendSpawner.post_spawn_request_hook = watch_start  # noqa: F821
