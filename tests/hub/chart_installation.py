@@ -83,6 +83,9 @@ class ChartInstallation(Installation):
             },
         }
 
+    def log_of_k8smgr(self):
+        return self.kubectl("logs", "--selector", "app.kubernetes.io/name=k8smgr", "--tail=-1").stdout
+
     def rendered_files(self):
         """In the pod's own /tmp."""
         return sorted(str(path) for path in self.kubeconfig.parent.glob("**/tmp/services/*"))

@@ -125,6 +125,9 @@ class Installation:
         """What pods see of this machine beside /usr."""
         return {sys.prefix, sys.base_prefix} - {"/usr"}
 
+    def log_of_k8smgr(self):
+        return self.k8smgr.output()
+
     def is_healthy(self):
         try:
             return requests.get(f"{self.url}/api/health/", timeout=5).status_code == 200

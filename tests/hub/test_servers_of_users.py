@@ -82,7 +82,7 @@ def live_a_servers_life(hub, user):
 
     kill_the_server(hub, service)
     hub.wait_until_stopped(user, SERVER)
-    lines = hub.installation.k8smgr.output().splitlines()
+    lines = hub.installation.log_of_k8smgr().splitlines()
     [ended] = [line for line in lines if "service ended by itself" in line and service["start_id"] in line]
     assert "Service status is Failed" in ended or "Service status is in state terminated" in ended
     answer = hub.installation.service(hub.credential, name)
