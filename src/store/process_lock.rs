@@ -5,9 +5,14 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::sqlite::make_folder;
 use super::{DatabaseUrl, StoreError, url};
+
+/// A program that the holder was about to start has the lock, too, until it begins; so it may outlive the holder for a moment.
+const PATIENCE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Held until it is dropped. On PostgreSQL it is nothing: several processes may serve there.
 #[derive(Debug)]
@@ -30,14 +35,18 @@ fn lock(database: &Path) -> Result<File, StoreError> {
     let path = lock_path(database);
     let failed = |source| StoreError::Create { path: path.clone(), source };
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            return Err(StoreError::Served { database: database.to_owned(), holder: holder.trim().to_owned() });
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                return Err(StoreError::Served { database: database.to_owned(), holder: holder.trim().to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
     // For the message of the next one only.
     let noted = file.set_len(0).and_then(|()| writeln!(file, "process {}", std::process::id()));
