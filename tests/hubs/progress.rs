@@ -267,7 +267,11 @@ async fn a_hub_behind_tls_is_told_where_its_authority_is_configured() {
     assert_is_told(&told(&hub, "is ready").await, &WAY);
     // Another hub's login does not trust it.
     assert_eq!(app.post(OTHERHUB, "lab2", &body(&hub, "JupyterLab/Run", "s1")).await.status, 201);
-    app.cluster.pod_in_phase("depl-lab2-s1-", "Running").await;
+    eventually("it was tried and failed", async || {
+        let page = app.send(&crate::support::wire::Request::get("/metrics")).await.body;
+        page.contains(r#"k8smgr_hub_events_total{credential="otherhub",outcome="failed"}"#).then_some(())
+    })
+    .await;
     assert_eq!(hub.told().len(), WAY.len());
     app.end().await;
 }
