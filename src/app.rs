@@ -50,6 +50,8 @@ pub struct Settings {
     pub clock: Clock,
 }
 
+/// What the first look at the descriptions may take before requests are answered without it.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// How long the end may wait for what is under way. With what follows it stays within ten seconds.
 const LONGEST_WORK: Duration = Duration::from_millis(6500);
 /// Connections that wait to be taken: a hub that restarts polls all of its servers at once. The kernel allows fewer where
@@ -131,6 +133,8 @@ impl App {
             namespace: environment.deployment_namespace.clone(),
         };
         let reloader = Reloader::new(config_file, config.clone(), descriptions.clone(), place);
+        let looking = reloader.clone();
+        let first_look = tokio::task::spawn_blocking(move || looking.reload());
         let hangups = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
         let handlers = log_handlers::of_this_process();
         let metrics_page = Arc::new(MetricsPage::new(store.clone(), cluster.clone(), handlers.clone()));
@@ -173,6 +177,8 @@ impl App {
             true => Duration::from_secs(config.current().http.shutdown_delay_seconds),
             false => Duration::ZERO,
         };
+        // Starts get a description with the configuration that it was seen with. A file system that hangs is not waited for.
+        let _ = tokio::time::timeout(FIRST_LOOK, first_look).await;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (end, ended) = watch::channel(false);

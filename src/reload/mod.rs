@@ -12,6 +12,7 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -21,8 +22,10 @@ use crate::description::{Catalogue, Place, SharedCatalogue};
 pub use status::{BadFile, ReloadStatus};
 pub use watch::follow_forever;
 
-/// How often files that change while they are read are read again.
-const ATTEMPTS: usize = 5;
+/// How often files that change while they are read are read again, and the pauses between.
+const ATTEMPTS: usize = 40;
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// A log line names no more.
 const MOST_NAMED: usize = 20;
 
@@ -164,6 +167,7 @@ impl Reloader {
     /// Configuration and descriptions of one moment: the file is the same before the descriptions were read and after.
     fn read_all(&self, turn: &Turn) -> (Read, Catalogue) {
         let mut found = self.read_text();
+        let mut pause = FIRST_PAUSE;
         for _ in 0..ATTEMPTS {
             let known = self.descriptions.current();
             let text = found.as_ref().ok().cloned().flatten();
@@ -176,6 +180,9 @@ impl Reloader {
             if found.as_ref().ok().cloned().flatten() == text {
                 return (Read { text, config }, catalogue);
             }
+            // Several exchanges that follow each other, such as those of a deployment, are soon over.
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         // It never stays the same: what is in force goes on until it does.
         let catalogue = self.descriptions.current().without_removed();

@@ -13,6 +13,12 @@ struct Site {
 
 impl Site {
     fn new(text: &str) -> Self {
+        let site = Self::not_looked_at(text);
+        assert_eq!(site.reloader.reload(), Outcome::Unchanged);
+        site
+    }
+
+    fn not_looked_at(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.json");
         let config = SharedConfig::new(Config::from_json(&located(folder.path(), text), "x").unwrap().config);
@@ -22,7 +28,6 @@ impl Site {
         let reloader = Reloader::new(Some(file), config.clone(), descriptions, place);
         let site = Self { folder, config, reloader };
         site.write(text);
-        assert_eq!(site.reloader.reload(), Outcome::Unchanged);
         site
     }
 
@@ -112,4 +117,25 @@ fn while_the_file_is_bad_no_description_changes() {
     site.write(&text(1));
     assert_eq!(site.reloader.reload(), Outcome::Changed);
     assert_eq!(site.reloader.descriptions.current().differences(&before), ["hub/A"]);
+}
+
+/// Otherwise starts would pair descriptions as they are by then with the configuration of before.
+#[test]
+fn the_first_look_sees_all_though_everything_is_exchanged_meanwhile() {
+    let site = Site::not_looked_at(&text(1));
+    let folder = site.folder.path().join("descriptions/hub/A");
+    fs::create_dir_all(&folder).unwrap();
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: main, image: one}]}}";
+    fs::write(folder.join("service.yaml"), pod).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for ttl in 1..=2000 {
+                let new = site.folder.path().join("new.json");
+                fs::write(&new, located(site.folder.path(), &text(ttl))).unwrap();
+                fs::rename(&new, site.folder.path().join("config.json")).unwrap();
+            }
+        });
+        site.reloader.reload();
+    });
+    assert_eq!(site.reloader.descriptions.current().len(), 1);
 }
