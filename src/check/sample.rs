@@ -84,6 +84,7 @@ pub fn request(
         credential: credential.clone(),
         server_name: names.server_name.clone(),
         start_id: names.start_id.clone(),
+        object_id: names.id.clone(),
         service: service.clone(),
         jhub_user_id: USER_ID,
         user_options,

@@ -90,7 +90,7 @@ pub fn read(
 ) -> Result<RebuildData, RebuildDataError> {
     let text = |key: &'static str| annotations.get(key).ok_or(RebuildDataError::Missing(key));
     let credential = parsed(CREDENTIAL, text(CREDENTIAL)?, |it| Credential::parse(it).ok())?;
-    let server_name = parsed(SERVER_NAME, text(SERVER_NAME)?, |it| ServerName::parse(it).ok())?;
+    let server_name = parsed(SERVER_NAME, text(SERVER_NAME)?, |it| ServerName::stored(it).ok())?;
     let start_id = parsed(START_ID, text(START_ID)?, |it| StartId::parse(it).ok())?;
     let service = parsed(SERVICE_NAME, text(SERVICE_NAME)?, |it| ServiceName::parse(it).ok())?;
     let start_date: Timestamp = parsed(START_DATE, text(START_DATE)?, |it| it.parse().ok())?;
@@ -117,6 +117,8 @@ pub fn read(
             namespace: namespace.to_owned(),
             objects: parsed(OBJECTS, text(OBJECTS)?, |it| serde_json::from_str(it).ok())?,
             update_manifest: annotations.get(UPDATE_MANIFEST).cloned(),
+            flavor: None,
+            ends_at: None,
             credential,
             server_name,
             start_id,
@@ -160,6 +162,8 @@ mod tests {
             namespace: "golden".to_owned(),
             objects: vec![object],
             update_manifest: update_manifest.map(str::to_owned),
+            flavor: None,
+            ends_at: None,
         }
     }
 

@@ -19,7 +19,7 @@ pub mod user_job;
 pub use clock::{Clock, Moment};
 pub use json::Json;
 pub use mark::Mark;
-pub use names::{Credential, NameError, ServerName, ServiceName, StartId};
+pub use names::{Credential, NameError, OutpostName, ServerName, ServiceName, StartId};
 pub use object_id::ObjectId;
 pub use record::{AppliedObject, NewService, ServiceRecord, ServiceState};
 pub use target::{AllowedTarget, METADATA_ADDRESSES};

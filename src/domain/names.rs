@@ -68,6 +68,40 @@ impl ServerName {
         let text = plain(text)?;
         if text.contains('/') { Err(NameError::Slash) } else { Ok(Self(text.to_owned())) }
     }
+
+    /// A start of a hub that speaks Outpost's protocol: there only name and start id together say which server is meant, since
+    /// every user may have one of a name. `<name>/<start id>`, so that it never meets a name of the other protocol.
+    pub fn of_outpost(name: &OutpostName, start_id: &StartId) -> Self {
+        Self(format!("{name}/{start_id}"))
+    }
+
+    /// As the database and annotations hold it, of either protocol.
+    pub fn stored(text: &str) -> Result<Self, NameError> {
+        let Some((name, start_id)) = text.split_once('/') else { return Self::parse(text) };
+        Ok(Self::of_outpost(&OutpostName::parse(name)?, &StartId::parse(start_id)?))
+    }
+
+    /// The name that a hub of Outpost's protocol knows; `None` for the other protocol.
+    pub fn outpost_name(&self) -> Option<&str> {
+        self.0.split_once('/').map(|(name, _)| name)
+    }
+}
+
+/// The name of a user's server as a hub of Outpost's protocol sends it: empty for the default server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OutpostName(String);
+text_type!(OutpostName);
+
+impl OutpostName {
+    /// White space counts here: the hub polls the very name that it sent.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        match plain(text) {
+            Ok(_) if text.contains('/') => Err(NameError::Slash),
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(NameError::Blank) if text.is_empty() => Ok(Self(String::new())),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// What tells one start of a server from the next.
@@ -146,6 +180,21 @@ mod tests {
         assert_eq!(StartId::parse("a\nb"), Err(NameError::Control));
         assert_eq!(ServerName::parse("a\u{85}b"), Err(NameError::Control));
         assert_eq!(ServerName::parse(&"x".repeat(256)), Err(NameError::TooLong));
+    }
+
+    #[test]
+    fn a_start_of_an_outposts_hub_is_named_with_its_id() {
+        let start_id = StartId::parse("s1").unwrap();
+        for name in ["", "lab", "My Lab ü", " lab "] {
+            let named = ServerName::of_outpost(&OutpostName::parse(name).unwrap(), &start_id);
+            assert_eq!(named.outpost_name(), Some(name));
+            assert_eq!(ServerName::stored(named.as_str()), Ok(named));
+        }
+        assert_eq!(OutpostName::parse("a/b"), Err(NameError::Slash));
+        assert_eq!(OutpostName::parse(" "), Err(NameError::Blank));
+        assert_eq!(ServerName::stored("lab"), ServerName::parse("lab"));
+        assert_eq!(ServerName::parse("lab").unwrap().outpost_name(), None);
+        assert!(ServerName::stored("a/b/c").is_err() && ServerName::stored("a/").is_err());
     }
 
     #[test]

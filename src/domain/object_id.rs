@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{ServerName, StartId};
+use super::{Credential, OutpostName, ServerName, StartId};
 
 /// A pod of the StatefulSet `depl-<id>` carries a label of its name and a revision hash, at most 63 characters.
 pub const LONGEST: usize = 47;
@@ -28,6 +28,12 @@ impl ObjectId {
         } else {
             Self(slug(&plain, &format!("{server_name}/{start_id}")))
         }
+    }
+
+    /// Of a hub that speaks Outpost's protocol. Always a slug: hubs may send the same name and start id, and such names may be
+    /// empty. The hash is of `<credential>/<name>/<start id>`, so that it is none of the other protocol either.
+    pub fn of_outpost(credential: &Credential, name: &OutpostName, start_id: &StartId) -> Self {
+        Self(slug(&format!("{name}-{start_id}"), &format!("{credential}/{name}/{start_id}")))
     }
 
     pub fn as_str(&self) -> &str {

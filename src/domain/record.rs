@@ -84,6 +84,10 @@ pub struct NewService {
     pub objects: Vec<AppliedObject>,
     /// The rendered update.yaml, for PUT.
     pub update_manifest: Option<String>,
+    /// What it counts as, where there are limits.
+    pub flavor: Option<String>,
+    /// When it is stopped by us.
+    pub ends_at: Option<Timestamp>,
 }
 
 /// A stored service. `sequence` grows with every start, so the newest start of a name is the one with the highest.
@@ -105,6 +109,10 @@ pub struct ServiceRecord {
     pub objects: Vec<AppliedObject>,
     /// The rendered update.yaml, for PUT.
     pub update_manifest: Option<String>,
+    /// What it counts as, where there are limits.
+    pub flavor: Option<String>,
+    /// When it is stopped by us.
+    pub ends_at: Option<Timestamp>,
     /// Kept once the service has ended.
     pub details: Option<Details>,
     /// When it ended by itself.

@@ -53,15 +53,26 @@ pub async fn start_request(
     else {
         return Err(ApiError::WrongFields(wrong));
     };
-    let id = ObjectId::new(&server_name, &start_id);
+    let object_id = ObjectId::new(&server_name, &start_id);
     let chosen = choose(credential, &service);
-    let env = secret_data(&chosen.config, &env, &headers(call), &server_name, &id)
+    let env = secret_data(&chosen.config, &env, &headers(call), &server_name, &object_id)
         .map_err(|error| ApiError::WrongFields(vec![("env", error.to_string())]))?;
     if !matches!(body.get("auth_state"), None | Some(Json::Object(_) | Json::Null)) {
         return Err(ApiError::WrongFields(vec![("auth_state", "Must be an object.".to_owned())]));
     }
     let credential = credential.clone();
-    Ok(StartRequest { credential, server_name, start_id, service, jhub_user_id, user_options, env, certs, chosen })
+    Ok(StartRequest {
+        credential,
+        server_name,
+        start_id,
+        object_id,
+        service,
+        jhub_user_id,
+        user_options,
+        env,
+        certs,
+        chosen,
+    })
 }
 
 /// Reads a JSON object. No body counts as an empty one, whatever its type is said to be.

@@ -102,6 +102,8 @@ mod tests {
             state,
             objects: Vec::new(),
             update_manifest: None,
+            flavor: None,
+            ends_at: None,
             details: None,
             ended_at: None,
         }

@@ -104,6 +104,8 @@ impl Services {
             namespace: self.site.namespace.clone(),
             objects: Vec::new(),
             update_manifest: rendered.and_then(|it| it.update_text),
+            flavor: None,
+            ends_at: None,
         };
         let mark = self.mark_of_new(&new);
         new.objects = self.those_there(objects, &mark, deadline).await?;

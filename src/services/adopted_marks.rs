@@ -176,5 +176,7 @@ fn new_of(record: &ServiceRecord) -> NewService {
         namespace: record.namespace.clone(),
         objects: record.objects.clone(),
         update_manifest: record.update_manifest.clone(),
+        flavor: record.flavor.clone(),
+        ends_at: record.ends_at,
     }
 }

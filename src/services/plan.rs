@@ -22,6 +22,7 @@ pub struct StartRequest {
     pub credential: Credential,
     pub server_name: ServerName,
     pub start_id: StartId,
+    pub object_id: ObjectId,
     pub service: ServiceName,
     pub jhub_user_id: i64,
     pub user_options: Json,
@@ -105,7 +106,7 @@ impl Services {
 
 /// Everything that a start would make; namespaces are as the description has them.
 pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Result<Plan, StartError> {
-    let id = ObjectId::new(&request.server_name, &request.start_id);
+    let id = request.object_id.clone();
     let mark = Mark::new(&site.installation, &request.credential, &request.server_name, &request.start_id, start_date);
     let env_names: Vec<String> = request.env.keys().cloned().collect();
     let prepared = request.chosen.prepare(&request.description(site, &id, &env_names))?;
@@ -126,6 +127,8 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
         namespace: site.namespace.clone(),
         objects: Vec::new(),
         update_manifest: prepared.update_text,
+        flavor: None,
+        ends_at: None,
     };
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
     let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);

@@ -96,8 +96,8 @@ async fn insert(pool: &PostgresPool, new: &NewService, arrival: i64) -> Result<O
     let query = diesel::sql_query(
         "WITH expected AS (SELECT id FROM arrivals WHERE id = $1 AND NOT is_stopped FOR UPDATE) \
          INSERT INTO services (credential, server_name, start_id, object_id, service, user_options, jhub_user_id, \
-         start_date, namespace, state, objects, update_manifest) \
-         SELECT $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM expected \
+         start_date, namespace, state, objects, update_manifest, flavor, ends_at) \
+         SELECT $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM expected \
          ON CONFLICT DO NOTHING RETURNING *",
     );
     let query = query
@@ -113,7 +113,9 @@ async fn insert(pool: &PostgresPool, new: &NewService, arrival: i64) -> Result<O
         .bind::<Text, _>(row.namespace)
         .bind::<Text, _>(row.state)
         .bind::<Text, _>(row.objects)
-        .bind::<Nullable<Text>, _>(row.update_manifest);
+        .bind::<Nullable<Text>, _>(row.update_manifest)
+        .bind::<Nullable<Text>, _>(row.flavor)
+        .bind::<Nullable<BigInt>, _>(row.ends_at);
     let mut connection = pool.connection().await?;
     let rows = in_time(diesel_async::RunQueryDsl::load::<Row>(query, &mut connection)).await;
     keep_if_sound(connection, &rows);

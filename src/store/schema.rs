@@ -46,6 +46,8 @@ diesel::table! {
         details -> Nullable<Text>,
         ended_at -> Nullable<BigInt>,
         is_adopted -> Bool,
+        flavor -> Nullable<Text>,
+        ends_at -> Nullable<BigInt>,
     }
 }
 

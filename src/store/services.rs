@@ -36,6 +36,8 @@ pub(super) struct NewRow {
     pub(super) objects: String,
     pub(super) update_manifest: Option<String>,
     pub(super) is_adopted: bool,
+    pub(super) flavor: Option<String>,
+    pub(super) ends_at: Option<i64>,
 }
 
 #[derive(Queryable, QueryableByName, Selectable)]
@@ -56,6 +58,8 @@ pub(super) struct Row {
     update_manifest: Option<String>,
     details: Option<String>,
     ended_at: Option<i64>,
+    flavor: Option<String>,
+    ends_at: Option<i64>,
 }
 
 impl Store {
@@ -216,7 +220,7 @@ impl Store {
         let name = |(credential, server_name): (String, String)| {
             Ok((
                 readable("credential", &credential, |it| Credential::parse(it).ok())?,
-                readable("server name", &server_name, |it| ServerName::parse(it).ok())?,
+                readable("server name", &server_name, |it| ServerName::stored(it).ok())?,
             ))
         };
         names.into_iter().map(name).collect()
@@ -325,6 +329,8 @@ impl TryFrom<&NewService> for NewRow {
             objects: to_json("objects", &new.objects)?,
             update_manifest: new.update_manifest.clone(),
             is_adopted: false,
+            flavor: new.flavor.clone(),
+            ends_at: new.ends_at.map(Timestamp::as_microsecond),
         })
     }
 }
@@ -336,7 +342,7 @@ impl TryFrom<Row> for ServiceRecord {
         Ok(ServiceRecord {
             sequence: row.sequence,
             credential: readable("credential", &row.credential, |it| Credential::parse(it).ok())?,
-            server_name: readable("server name", &row.server_name, |it| ServerName::parse(it).ok())?,
+            server_name: readable("server name", &row.server_name, |it| ServerName::stored(it).ok())?,
             start_id: readable("start id", &row.start_id, |it| StartId::parse(it).ok())?,
             object_id: ObjectId::from_stored(row.object_id),
             service: readable("service", &row.service, |it| ServiceName::parse(it).ok())?,
@@ -347,6 +353,8 @@ impl TryFrom<Row> for ServiceRecord {
             state: readable("state", &row.state, ServiceState::from_stored)?,
             objects: readable("objects", &row.objects, |it| serde_json::from_str(it).ok())?,
             update_manifest: row.update_manifest,
+            flavor: row.flavor,
+            ends_at: row.ends_at.map(|it| time("end date", it)).transpose()?,
             details: row
                 .details
                 .map(|text| readable("details", &text, |it| serde_json::from_str(it).ok()))

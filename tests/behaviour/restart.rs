@@ -126,6 +126,8 @@ async fn a_start_that_a_crash_cut_short_is_removed() {
         namespace: app.cluster.namespace.clone(),
         objects: vec![secret, planned],
         update_manifest: None,
+        flavor: None,
+        ends_at: None,
     };
     // A stranger has one of the names by now; it is not ours to delete.
     let stranger = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm-lab-s1"}});

@@ -63,6 +63,8 @@ async fn add_service(app: &TestApp, installation: &str, name: &str) {
         namespace: app.cluster.namespace.clone(),
         objects: vec![pod.clone()],
         update_manifest: None,
+        flavor: None,
+        ends_at: None,
     };
     let labels: serde_json::Map<_, _> =
         mark.labels().into_iter().map(|(label, value)| (label.to_owned(), json!(value))).collect();

@@ -79,6 +79,8 @@ async fn keep(app: &TestApp) {
         namespace: app.cluster.namespace.clone(),
         objects: Vec::new(),
         update_manifest: None,
+        flavor: None,
+        ends_at: None,
     };
     let store = &app.app().store;
     let Inserted::New(record) = store.insert_service(&new).await.unwrap() else { panic!("the name is free") };

@@ -148,6 +148,8 @@ fn new_service(credential_name: &str, server_name: &str, start_id: &str) -> NewS
         namespace: "golden".to_owned(),
         objects: Vec::new(),
         update_manifest: None,
+        flavor: None,
+        ends_at: None,
     }
 }
 
