@@ -91,6 +91,7 @@ pub fn request(
         env,
         certs: None,
         chosen: Chosen::from_disk(config),
+        is_awaited: false,
     }
 }
 

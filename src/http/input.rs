@@ -72,6 +72,7 @@ pub async fn start_request(
         env,
         certs,
         chosen,
+        is_awaited: false,
     })
 }
 

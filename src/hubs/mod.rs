@@ -10,6 +10,7 @@ mod notices;
 mod notified_hub;
 mod progress;
 mod resume;
+mod secret;
 mod steps;
 mod story;
 mod told_start;

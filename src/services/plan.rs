@@ -32,6 +32,8 @@ pub struct StartRequest {
     pub certs: Option<BTreeMap<String, String>>,
     /// The description, and the configuration that everything of this start goes by.
     pub chosen: Chosen,
+    /// Its hub waits with its request until the server is up: the answer tells a failure.
+    pub is_awaited: bool,
 }
 
 impl StartRequest {
@@ -71,6 +73,7 @@ pub struct Plan {
     pub objects: Vec<Planned>,
     pub files: Vec<DescriptionFile>,
     pub config: Arc<Config>,
+    pub is_awaited: bool,
 }
 
 impl Services {
@@ -115,6 +118,7 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
     let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
     let config = request.chosen.config;
     let files = rendered_files(&config, &prepared);
+    let is_awaited = request.is_awaited;
     let new = NewService {
         credential: request.credential,
         server_name: request.server_name,
@@ -133,7 +137,7 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
     let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
     let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
-    Ok(Plan { new, objects, files, config })
+    Ok(Plan { new, objects, files, config, is_awaited })
 }
 
 /// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.

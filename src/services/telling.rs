@@ -14,7 +14,7 @@ use super::judge::{End, Judged, Judgement};
 use super::known::KnownService;
 use super::plan::Plan;
 use crate::cluster::Deadline;
-use crate::domain::news::{BegunStart, News, StartUnderWay, StatusAddress, Suspicion};
+use crate::domain::news::{BegunStart, HubAddress, News, StartUnderWay, Suspicion};
 use crate::domain::status::{Failure, MainContainer, PodObservation};
 use crate::domain::{AppliedObject, ServiceRecord, ServiceState};
 
@@ -41,17 +41,20 @@ impl Services {
     pub(super) fn announce_begun(&self, plan: &Plan, record: &ServiceRecord) {
         let Some(owner) = plan.objects.first() else { return };
         let environment = &owner.manifest.object["stringData"];
-        let address = StatusAddress::of_environment(|name| environment[name].as_str().map(str::to_owned));
+        let is_of_outpost = record.server_name.outpost_name().is_some();
+        let address = HubAddress::of_environment(is_of_outpost, |name| environment[name].as_str().map(str::to_owned));
         let start = StartUnderWay {
             sequence: record.sequence,
             credential: record.credential.clone(),
+            is_of_outpost,
             object_id: record.object_id.clone(),
             start_date: record.start_date,
             label: self.mark(record).service().to_owned(),
             owner: owner.target.clone(),
             namespaces: namespaces(&record.objects),
         };
-        self.announce(News::Begun(Box::new(BegunStart { start, began: self.clock.moment(), address })));
+        let (began, is_awaited) = (self.clock.moment(), plan.is_awaited);
+        self.announce(News::Begun(Box::new(BegunStart { start, began, address, is_awaited })));
     }
 
     /// Of what the change feed tells, whichever process it was.
@@ -136,6 +139,7 @@ fn under_way(known: &KnownService) -> Option<StartUnderWay> {
     Some(StartUnderWay {
         sequence: known.sequence,
         credential: known.credential.clone(),
+        is_of_outpost: known.server_name.outpost_name().is_some(),
         object_id: known.object_id.clone(),
         start_date: known.start_date,
         label: known.label.to_string(),
