@@ -4,6 +4,7 @@
 //! what it does, its unit, and (last) whether a reload applies it. Nothing here logs or watches.
 
 mod changes;
+mod cleanup;
 pub mod environment;
 mod http;
 mod hubs;
@@ -14,6 +15,7 @@ mod logs;
 mod metrics;
 mod name_pattern;
 mod ordered_values;
+mod outpost;
 mod progress_messages;
 mod secret_url;
 mod services;
@@ -35,6 +37,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cleanup::{Cleanup, CleanupHub};
 pub use environment::Environment;
 pub use http::Http;
 pub use hubs::{ApiUrl, Hub};
@@ -45,6 +48,7 @@ pub use logs::Logs;
 pub use metrics::Metrics;
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;
+pub use outpost::Outpost;
 pub use progress_messages::{Message, ProgressMessages};
 pub use secret_url::SecretUrl;
 pub use services::{Services, Skip, Ssl};
@@ -73,6 +77,8 @@ pub struct Config {
     pub tunnel: Vec<Tunnel>,
     /// How hubs, by their logins, are told of their users' starts. One that is not named here is told by the defaults.
     pub hubs: BTreeMap<String, Hub>,
+    /// What holds for hubs that speak Outpost's protocol, by their logins. One that is not named here has the defaults.
+    pub outpost: BTreeMap<String, Outpost>,
     pub progress_messages: ProgressMessages,
     /// What is done once at the start of K8s Manager.
     pub startup: Startup,
@@ -115,6 +121,7 @@ impl Default for Config {
             userjobs: UserJobs::default(),
             tunnel: Vec::new(),
             hubs: BTreeMap::new(),
+            outpost: BTreeMap::new(),
             progress_messages: ProgressMessages::default(),
             startup: Startup::default(),
             error_messages: BTreeMap::new(),

@@ -172,9 +172,11 @@ mod tests {
         assert!(of_flavors(&hub, &address, None, false).unwrap().is_none());
         let configured = SecretString::from("configured");
         let found = of_flavors(&hub, &address, Some(&configured), false).unwrap().unwrap();
-        assert_eq!((found.url.path(), &found.headers[AUTHORIZATION]), ("/api/outpostflavors/s", "token configured"));
+        assert_eq!(found.url.path(), "/api/outpostflavors/s");
+        assert_eq!(found.headers[AUTHORIZATION], "token configured");
         let found = of_tunnel(&hub, &address, false).unwrap().unwrap();
-        assert_eq!((found.url.path(), &found.headers[AUTHORIZATION]), ("/api/users/setuptunnel/a", "token own"));
+        assert_eq!(found.url.path(), "/api/users/setuptunnel/a");
+        assert_eq!(found.headers[AUTHORIZATION], "token own");
         let bad = SecretString::from("a\nb");
         assert_eq!(of_flavors(&hub, &address, Some(&bad), false).err(), Some(Refused::Token(FLAVORS_TOKEN)));
     }

@@ -4,6 +4,7 @@
 //! refuses. Knows no use case: `services` announces what happens to a start (`domain::news`), `app` brings it here.
 
 mod address;
+mod cleanup;
 mod client;
 mod destination;
 mod notices;
@@ -11,9 +12,11 @@ mod notified_hub;
 mod progress;
 mod resume;
 mod secret;
+mod server_list;
 mod steps;
 mod story;
 mod told_start;
 
+pub use cleanup::{CleanupParts, StopService, clean_up_forever};
 pub use notices::Notices;
 pub use progress::{Parts, tell_progress_forever};

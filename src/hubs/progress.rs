@@ -10,7 +10,7 @@ use http::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::client::{HubClient, Post, PostError, with_causes};
+use super::client::{HubClient, Post, HubError, with_causes};
 use super::destination::{Destination, of_steps};
 use super::resume::{OwnStarts, Resumed, Resumer};
 use super::told_start::{Next, ToldStart, refuses};
@@ -103,7 +103,7 @@ struct Sources {
     losses: mpsc::Receiver<i64>,
 }
 
-type Sent = (i64, Credential, Result<StatusCode, PostError>);
+type Sent = (i64, Credential, Result<StatusCode, HubError>);
 
 struct Teller {
     config: SharedConfig,
@@ -327,7 +327,7 @@ impl Teller {
         }
         let Some(it) = self.starts.get_mut(&sequence) else { return };
         let status = answer.as_ref().ok().copied();
-        let is_forbidden = matches!(answer, Err(PostError::Forbidden { .. } | PostError::Url));
+        let is_forbidden = matches!(answer, Err(HubError::Forbidden { .. } | HubError::Url));
         let outcome = match status {
             Some(status) if status.is_success() => "sent",
             Some(status) if refuses(status) => "refused",
@@ -386,7 +386,7 @@ impl Teller {
     }
 }
 
-async fn send(client: &HubClient, destination: &Destination, body: String) -> Result<StatusCode, PostError> {
+async fn send(client: &HubClient, destination: &Destination, body: String) -> Result<StatusCode, HubError> {
     let Destination { url, headers, certificate, reach } = destination;
     let post = Post { url, headers: headers.clone(), body, certificate, reach: *reach, timeout: TIMEOUT };
     client.post(post).await
