@@ -169,6 +169,9 @@ impl App {
             clock,
             services: services.clone(),
             notices,
+            // Without flavors.yaml there are none.
+            flavors: Arc::new(|_| Box::pin(async { Ok("{}".to_owned()) })),
+            environment,
             is_on_one_machine,
         });
         let authenticator = Arc::new(Authenticator::new(store.clone()));

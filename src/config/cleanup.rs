@@ -98,7 +98,8 @@ mod tests {
 
     fn lists(names: &str, urls: &str, tokens: &str) -> (Vec<(String, String, String)>, Vec<String>) {
         let found = Cleanup::of_lists(names, urls, tokens, Duration::from_secs(1));
-        let hub = |it: &CleanupHub| (it.credential.to_string(), it.url.to_string(), it.token.expose_secret().to_owned());
+        let hub =
+            |it: &CleanupHub| (it.credential.to_string(), it.url.to_string(), it.token.expose_secret().to_owned());
         (found.hubs.iter().map(hub).collect(), found.problems)
     }
 

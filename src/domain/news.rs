@@ -26,12 +26,11 @@ pub enum News {
 }
 
 /// A service of a hub that is told how many there are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CountedService {
     pub sequence: i64,
     pub credential: Credential,
-    /// The Secret with its environment, once it is there, where this process did not begin the start: then it heard of the
-    /// environment.
+    /// The Secret with its environment, once it is there.
     pub owner: Option<AppliedObject>,
 }
 

@@ -97,7 +97,8 @@ impl Compare {
                 "compared"
             }
             Ok((Compared::Unconfirmed, own)) => {
-                let reason = format!("its list names none of the {} servers that run here: asked again later", own.len());
+                let reason =
+                    format!("its list names none of the {} servers that run here: asked again later", own.len());
                 self.doubt(reason);
                 "unconfirmed"
             }
@@ -138,8 +139,7 @@ impl Compare {
             .partition(|it| it.credential == self.hub.credential);
         self.seen.retain(|sequence, _| own.iter().any(|it| it.sequence == *sequence));
         let grace = parts.config.current().outpost.get(self.hub.credential.as_str()).cloned().unwrap_or_default();
-        let listed: Vec<_> =
-            own.iter().filter_map(|it| self.listed(it, grace.cleanup_grace(), &parts.clock)).collect();
+        let listed: Vec<_> = own.iter().filter_map(|it| self.listed(it, grace.cleanup_grace(), &parts.clock)).collect();
         let others: HashSet<String> = others.iter().filter_map(|it| listed_name(&it.server_name)).collect();
         Ok((self.comparison.compare(&list, &listed, &others), own))
     }
@@ -156,10 +156,8 @@ impl Compare {
 
     async fn read_list(&self, parts: &CleanupParts, client: &HubClient) -> Result<ServerList, LookError> {
         let token = authorization(&self.hub.token).ok_or(LookError::Token)?;
-        let headers = HeaderMap::from_iter([
-            (AUTHORIZATION, token),
-            (ACCEPT, HeaderValue::from_static("application/json")),
-        ]);
+        let headers =
+            HeaderMap::from_iter([(AUTHORIZATION, token), (ACCEPT, HeaderValue::from_static("application/json"))]);
         let (config, defaults) = (parts.config.current(), Hub::default());
         let hub = config.hubs.get(self.hub.credential.as_str()).unwrap_or(&defaults);
         let get = Get {

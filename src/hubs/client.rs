@@ -195,8 +195,7 @@ fn request(asked: &Asked<'_>) -> Result<Request<Full<Bytes>>, HubError> {
     let (host, port) = (asked.url.host().unwrap_or_default(), asked.url.port_u16());
     let host = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let path = asked.url.path_and_query().map_or("/", |it| it.as_str());
-    let mut request =
-        Request::builder().method(asked.method.clone()).uri(path).body(Full::from(asked.body.clone()))?;
+    let mut request = Request::builder().method(asked.method.clone()).uri(path).body(Full::from(asked.body.clone()))?;
     let headers = request.headers_mut();
     headers.extend(asked.headers.clone());
     headers.insert(HOST, HeaderValue::try_from(host).map_err(http::Error::from)?);

@@ -10,8 +10,9 @@ use http::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::client::{HubClient, Post, HubError, with_causes};
+use super::client::{HubClient, HubError, Post, with_causes};
 use super::destination::{Destination, of_steps};
+use super::flavor_updates::Change;
 use super::resume::{OwnStarts, Resumed, Resumer};
 use super::told_start::{Next, ToldStart, refuses};
 use crate::cluster::Cluster;
@@ -48,6 +49,8 @@ pub struct Parts {
     /// The API server is on this machine: so everything else may be.
     pub is_on_one_machine: bool,
     pub news: mpsc::Receiver<News>,
+    /// What changes the number of a hub's servers, for whoever tells it.
+    pub changes: mpsc::Sender<Change>,
     /// Services that seem to be over, for whoever judges.
     pub suspected: mpsc::Sender<Suspicion>,
     /// The starts whose servers do not run yet, whoever began them.
@@ -60,7 +63,7 @@ pub async fn tell_progress_forever(parts: Parts) {
     let (events, pod_news) = mpsc::channel(NEWS);
     let ((resumed, resumes), (lost, losses)) = (mpsc::channel(AT_ONCE), mpsc::channel(NEWS));
     parts.cluster.watches().onlookers().listen(pods);
-    let Parts { config, cluster, store, leader, clock, is_on_one_machine, news, suspected, under_way } = parts;
+    let Parts { config, cluster, store, leader, clock, is_on_one_machine, news, changes, suspected, under_way } = parts;
     let own = OwnStarts::default();
     let resumer = Resumer {
         store,
@@ -78,6 +81,7 @@ pub async fn tell_progress_forever(parts: Parts) {
         cluster,
         clock,
         is_on_one_machine,
+        changes,
         suspected,
         own,
         client: HubClient::default(),
@@ -110,6 +114,7 @@ struct Teller {
     cluster: Cluster,
     clock: Clock,
     is_on_one_machine: bool,
+    changes: mpsc::Sender<Change>,
     suspected: mpsc::Sender<Suspicion>,
     own: OwnStarts,
     client: HubClient,
@@ -162,6 +167,10 @@ impl Teller {
 
     fn hear(&mut self, news: News) {
         let now = self.clock.moment();
+        if let Some(change) = Change::of(&news) {
+            // Whoever is full tells the next one.
+            let _ = self.changes.try_send(change);
+        }
         match news {
             News::Begun(begun) => {
                 let BegunStart { start, began, address, is_awaited } = *begun;

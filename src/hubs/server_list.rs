@@ -30,7 +30,12 @@ impl ServerList {
     /// A JSON list of `<user id>_<name>_<start id>`; a default server has no name.
     pub fn parse(body: &[u8]) -> Result<Self, ListError> {
         let entries: Vec<String> = serde_json::from_slice(body).map_err(|_| ListError::NoList)?;
-        entries.iter().map(|it| server_of(it).map(str::to_owned)).collect::<Option<_>>().map(Self).ok_or(ListError::Entry)
+        entries
+            .iter()
+            .map(|it| server_of(it).map(str::to_owned))
+            .collect::<Option<_>>()
+            .map(Self)
+            .ok_or(ListError::Entry)
     }
 
     fn names(&self, server: &str) -> bool {

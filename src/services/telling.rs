@@ -14,7 +14,7 @@ use super::judge::{End, Judged, Judgement};
 use super::known::KnownService;
 use super::plan::Plan;
 use crate::cluster::Deadline;
-use crate::domain::news::{BegunStart, HubAddress, News, StartUnderWay, Suspicion};
+use crate::domain::news::{BegunStart, CountedService, HubAddress, News, StartUnderWay, Suspicion};
 use crate::domain::status::{Failure, MainContainer, PodObservation};
 use crate::domain::{AppliedObject, ServiceRecord, ServiceState};
 
@@ -60,11 +60,29 @@ impl Services {
     /// Of what the change feed tells, whichever process it was.
     pub(super) fn announce_state(&self, record: &ServiceRecord) {
         let sequence = record.sequence;
+        if record.server_name.outpost_name().is_some() {
+            self.announce_counted(record);
+        }
         match (record.state, &record.details) {
             (ServiceState::Stopping, _) => self.announce(News::Gone { sequence }),
             (ServiceState::Ended, Some(details)) => self.announce(News::Ended { sequence, details: details.clone() }),
             _ => {}
         }
+    }
+
+    /// One that counts. What ends or stops is announced anyway.
+    fn announce_counted(&self, record: &ServiceRecord) {
+        if !matches!(record.state, ServiceState::Starting | ServiceState::Running) {
+            return;
+        }
+        let owner = record.objects.first().filter(|_| record.state == ServiceState::Running).cloned();
+        let (sequence, credential) = (record.sequence, record.credential.clone());
+        self.announce(News::Counted(Box::new(CountedService { sequence, credential, owner })));
+    }
+
+    /// Whether a pod of this service serves, as far as the watches have seen.
+    pub fn serves(&self, record: &ServiceRecord) -> bool {
+        self.cluster.watches().serves(self.mark(record).service())
     }
 
     /// The starts of the last minutes whose servers do not run yet, as far as this process has seen.
