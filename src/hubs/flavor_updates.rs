@@ -174,7 +174,7 @@ impl Teller {
         self.targets.iter_mut().filter(|((of, _), _)| of == credential).for_each(|(_, it)| it.due());
     }
 
-    /// The newest token counts.
+    /// The newest token counts. A start may bring none.
     fn keep(&mut self, credential: &Credential, mut address: HubAddress) {
         let Some(url) = address.flavors.as_ref().map(|it| it.text.clone()) else { return };
         // Not ours to keep.
@@ -182,7 +182,10 @@ impl Teller {
         let key = (credential.clone(), url);
         let of_this_hub = self.targets.keys().filter(|(of, _)| of == credential).count();
         match self.targets.get_mut(&key) {
-            Some(known) => known.address = address,
+            Some(known) if known.address.flavors_token.is_none() || address.flavors_token.is_some() => {
+                known.address = address;
+            }
+            Some(_) => {}
             None if of_this_hub < MOST_URLS => {
                 let not_before = self.parts.clock.moment();
                 let (is_due, is_sending, failures) = (false, false, 0);

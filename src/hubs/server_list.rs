@@ -94,8 +94,9 @@ impl Comparison {
             self.forget();
             return Compared::OfAnotherHub;
         }
-        let named_none_before = std::mem::replace(&mut self.names_none, !names_own);
-        if !names_own && own.iter().any(|it| it.is_old) {
+        let names_none = !names_own && own.iter().any(|it| it.is_old);
+        let named_none_before = std::mem::replace(&mut self.names_none, names_none);
+        if names_none {
             let is_confirmed = named_none_before && own.iter().all(|it| it.is_old);
             if !is_confirmed {
                 self.missing.clear();
@@ -195,8 +196,11 @@ mod tests {
             assert_eq!(compare(&mut it, entries, &own), Compared::Unconfirmed);
             assert_eq!(compare(&mut it, entries, &own), unlisted(&[]));
         }
+        // Where none runs, or none that would be on it yet, an empty list is right, and confirms nothing.
         let mut it = Comparison::default();
         assert_eq!(compare(&mut it, &[], &[]), unlisted(&[]));
+        assert_eq!(compare(&mut it, &[], &[young(1, "a_s1")]), unlisted(&[]));
+        assert_eq!(compare(&mut it, &[], &[old(1, "a_s1")]), Compared::Unconfirmed);
     }
 
     #[test]
