@@ -37,7 +37,7 @@ pub(super) struct Parts {
 pub(super) fn begin(parts: Parts) -> Vec<JoinHandle<()>> {
     let mut tasks = after_a_restart(&parts);
     tasks.push(cleaning_up(&parts));
-    let (changes, heard) = mpsc::channel(NEWS);
+    let (counted, heard) = mpsc::channel(NEWS);
     let Parts { config, environment, cluster, store, leader, clock, services, flavors, is_on_one_machine, .. } = parts;
     let telling = FlavorParts {
         config: config.clone(),
@@ -54,10 +54,11 @@ pub(super) fn begin(parts: Parts) -> Vec<JoinHandle<()>> {
     let (announced, news) = mpsc::channel(NEWS);
     let (suspected, suspects) = mpsc::channel(NEWS);
     services.announce_to(announced);
+    services.announce_to(counted);
     let asked = services.clone();
     let under_way = Arc::new(move || asked.starts_under_way());
     let told =
-        hubs::Parts { config, cluster, store, leader, clock, is_on_one_machine, news, changes, suspected, under_way };
+        hubs::Parts { config, cluster, store, leader, clock, is_on_one_machine, news, suspected, under_way };
     tasks.push(tokio::spawn(tell_progress_forever(told)));
     tasks.push(tokio::spawn(end_suspected_forever(services, suspects)));
     tasks

@@ -48,7 +48,7 @@ pub use logs::Logs;
 pub use metrics::Metrics;
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;
-pub use outpost::Outpost;
+pub use outpost::{AdmittedValues, DescriptionPath, Outpost};
 pub use progress_messages::{Message, ProgressMessages};
 pub use secret_url::SecretUrl;
 pub use services::{Services, Skip, Ssl};
@@ -77,9 +77,9 @@ pub struct Config {
     pub tunnel: Vec<Tunnel>,
     /// How hubs, by their logins, are told of their users' starts. One that is not named here is told by the defaults.
     pub hubs: BTreeMap<String, Hub>,
-    /// What holds for hubs that speak Outpost's protocol, by their logins. One that is not named here has the defaults.
-    pub outpost: BTreeMap<String, Outpost>,
     pub progress_messages: ProgressMessages,
+    /// Hubs that speak Outpost's protocol (`/services`), by their logins.
+    pub outpost: BTreeMap<String, Outpost>,
     /// What is done once at the start of K8s Manager.
     pub startup: Startup,
     /// Headlines shown to users instead of the built-in ones, by the place that fails: `services.utils.common.start_service_2`
@@ -121,8 +121,8 @@ impl Default for Config {
             userjobs: UserJobs::default(),
             tunnel: Vec::new(),
             hubs: BTreeMap::new(),
-            outpost: BTreeMap::new(),
             progress_messages: ProgressMessages::default(),
+            outpost: BTreeMap::new(),
             startup: Startup::default(),
             error_messages: BTreeMap::new(),
             custom_headers_keys: headers.map(|(header, key)| (header.to_owned(), key.to_owned())).into(),

@@ -7,7 +7,7 @@ use super::record::Details;
 use super::{AppliedObject, Credential, Moment, ObjectId};
 
 /// One thing that happened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum News {
     /// It is written down; nothing is made yet.
     Begun(Box<BegunStart>),
@@ -34,6 +34,21 @@ pub struct CountedService {
     pub owner: Option<AppliedObject>,
 }
 
+impl News {
+    /// The start that it is about; `None`: of any.
+    pub fn sequence(&self) -> Option<i64> {
+        match self {
+            News::Begun(begun) => Some(begun.start.sequence),
+            News::Counted(counted) => Some(counted.sequence),
+            News::Made { sequence }
+            | News::Answered { sequence }
+            | News::Ended { sequence, .. }
+            | News::Gone { sequence } => Some(*sequence),
+            News::AllCounted => None,
+        }
+    }
+}
+
 /// A service that seems to be over to somebody who saw its pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspicion {
@@ -43,7 +58,7 @@ pub struct Suspicion {
 }
 
 /// A start and where its hub wants to hear of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BegunStart {
     pub start: StartUnderWay,
     pub began: Moment,

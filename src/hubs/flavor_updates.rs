@@ -17,7 +17,7 @@ use super::secret::read_address;
 use super::told_start::refuses;
 use crate::cluster::{Cluster, Deadline};
 use crate::config::{Environment, SharedConfig};
-use crate::domain::news::{CountedService, HubAddress, News};
+use crate::domain::news::{BegunStart, CountedService, HubAddress, News};
 use crate::domain::{AppliedObject, Clock, Credential, Moment, ServiceState};
 use crate::leader::Leader;
 use crate::store::Store;
@@ -37,33 +37,6 @@ const MOST_URLS: usize = 16;
 /// Services of a hub whose Secrets are looked at after a restart.
 const MOST_LOOKED_AT: usize = 3;
 
-/// What the one who hears of services passes on.
-#[derive(Debug)]
-pub enum Change {
-    Begun { sequence: i64, credential: Credential, address: Box<HubAddress> },
-    Counted(Box<CountedService>),
-    Ended { sequence: i64 },
-    Gone { sequence: i64 },
-    Anything,
-}
-
-impl Change {
-    pub fn of(news: &News) -> Option<Self> {
-        Some(match news {
-            News::Begun(begun) if begun.start.is_of_outpost => Change::Begun {
-                sequence: begun.start.sequence,
-                credential: begun.start.credential.clone(),
-                address: Box::new(begun.address.clone()),
-            },
-            News::Counted(counted) => Change::Counted(counted.clone()),
-            News::Ended { sequence, .. } => Change::Ended { sequence: *sequence },
-            News::Gone { sequence } => Change::Gone { sequence: *sequence },
-            News::AllCounted => Change::Anything,
-            News::Begun(_) | News::Made { .. } | News::Answered { .. } => return None,
-        })
-    }
-}
-
 /// What `app` hands in.
 pub struct FlavorParts {
     pub config: SharedConfig,
@@ -78,13 +51,13 @@ pub struct FlavorParts {
 }
 
 /// Runs until it is aborted.
-pub async fn tell_flavors_forever(parts: FlavorParts, mut changes: mpsc::Receiver<Change>) {
+pub async fn tell_flavors_forever(parts: FlavorParts, mut news: mpsc::Receiver<News>) {
     let mut teller = Teller::new(parts);
     loop {
         teller.work().await;
         let pause = if teller.is_anything_due() { TICK } else { IDLE };
         tokio::select! {
-            Some(change) = changes.recv() => if teller.leads { teller.hear(change) },
+            Some(news) = news.recv() => if teller.leads { teller.hear(news) },
             Some(Ok(sent)) = teller.sending.join_next() => teller.note(sent),
             Some(Ok(read)) = teller.reading.join_next() => teller.learn(read),
             () = tokio::time::sleep(pause) => {}
@@ -139,15 +112,16 @@ impl Teller {
         self.targets.values().any(|it| it.is_due)
     }
 
-    fn hear(&mut self, change: Change) {
-        match change {
-            Change::Begun { sequence, credential, address } => {
-                self.services.insert(sequence, credential.clone());
-                self.looked_at.insert(sequence);
-                self.keep(&credential, *address);
-                self.due(&credential);
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Begun(begun) if begun.start.is_of_outpost => {
+                let BegunStart { start, address, .. } = *begun;
+                self.services.insert(start.sequence, start.credential.clone());
+                self.looked_at.insert(start.sequence);
+                self.keep(&start.credential, address);
+                self.due(&start.credential);
             }
-            Change::Counted(counted) => {
+            News::Counted(counted) => {
                 let CountedService { sequence, credential, owner } = *counted;
                 self.services.insert(sequence, credential.clone());
                 if let Some(owner) = owner {
@@ -155,18 +129,19 @@ impl Teller {
                 }
                 self.due(&credential);
             }
-            Change::Ended { sequence } => {
+            News::Ended { sequence, .. } => {
                 if let Some(credential) = self.services.get(&sequence).cloned() {
                     self.due(&credential);
                 }
             }
-            Change::Gone { sequence } => {
+            News::Gone { sequence } => {
                 self.looked_at.remove(&sequence);
                 if let Some(credential) = self.services.remove(&sequence) {
                     self.due(&credential);
                 }
             }
-            Change::Anything => self.targets.values_mut().for_each(Target::due),
+            News::AllCounted => self.targets.values_mut().for_each(Target::due),
+            News::Begun(_) | News::Made { .. } | News::Answered { .. } => {}
         }
     }
 

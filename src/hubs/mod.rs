@@ -17,7 +17,6 @@ mod progress;
 mod resume;
 mod secret;
 mod server_list;
-mod service_address;
 mod steps;
 mod story;
 mod told_start;

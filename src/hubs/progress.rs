@@ -12,7 +12,6 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::client::{HubClient, HubError, Post, with_causes};
 use super::destination::{Destination, of_steps};
-use super::flavor_updates::Change;
 use super::resume::{OwnStarts, Resumed, Resumer};
 use super::told_start::{Next, ToldStart, refuses};
 use crate::cluster::Cluster;
@@ -49,8 +48,6 @@ pub struct Parts {
     /// The API server is on this machine: so everything else may be.
     pub is_on_one_machine: bool,
     pub news: mpsc::Receiver<News>,
-    /// What changes the number of a hub's servers, for whoever tells it.
-    pub changes: mpsc::Sender<Change>,
     /// Services that seem to be over, for whoever judges.
     pub suspected: mpsc::Sender<Suspicion>,
     /// The starts whose servers do not run yet, whoever began them.
@@ -63,7 +60,7 @@ pub async fn tell_progress_forever(parts: Parts) {
     let (events, pod_news) = mpsc::channel(NEWS);
     let ((resumed, resumes), (lost, losses)) = (mpsc::channel(AT_ONCE), mpsc::channel(NEWS));
     parts.cluster.watches().onlookers().listen(pods);
-    let Parts { config, cluster, store, leader, clock, is_on_one_machine, news, changes, suspected, under_way } = parts;
+    let Parts { config, cluster, store, leader, clock, is_on_one_machine, news, suspected, under_way } = parts;
     let own = OwnStarts::default();
     let resumer = Resumer {
         store,
@@ -81,7 +78,6 @@ pub async fn tell_progress_forever(parts: Parts) {
         cluster,
         clock,
         is_on_one_machine,
-        changes,
         suspected,
         own,
         client: HubClient::default(),
@@ -114,7 +110,6 @@ struct Teller {
     cluster: Cluster,
     clock: Clock,
     is_on_one_machine: bool,
-    changes: mpsc::Sender<Change>,
     suspected: mpsc::Sender<Suspicion>,
     own: OwnStarts,
     client: HubClient,
@@ -167,10 +162,6 @@ impl Teller {
 
     fn hear(&mut self, news: News) {
         let now = self.clock.moment();
-        if let Some(change) = Change::of(&news) {
-            // Whoever is full tells the next one.
-            let _ = self.changes.try_send(change);
-        }
         match news {
             News::Begun(begun) => {
                 let BegunStart { start, began, address, is_awaited } = *begun;
@@ -192,7 +183,11 @@ impl Teller {
                     it.is_no_longer_awaited();
                 }
             }
-            News::Gone { sequence } => self.forget(sequence),
+            News::Gone { sequence } => {
+                if !self.starts.get(&sequence).is_some_and(ToldStart::has_last_words) {
+                    self.forget(sequence);
+                }
+            }
             News::Counted(_) | News::AllCounted => {}
         }
     }

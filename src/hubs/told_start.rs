@@ -116,6 +116,11 @@ impl ToldStart {
         self.is_awaited = false;
     }
 
+    /// It ended, and its hub still waits for the answer, so that it can be told why: also when all of it is removed by then.
+    pub fn has_last_words(&self) -> bool {
+        self.has_ended && self.is_awaited && !self.waiting.is_empty()
+    }
+
     /// Whether it may be forgotten.
     pub fn is_old(&self, now: Moment) -> bool {
         let is_quiet = self.ready.is_some_and(|ready| now.since(ready) >= QUIET);
@@ -281,6 +286,7 @@ mod tests {
             uid: None,
             is_workload: false,
             is_kept: false,
+            address: None,
         };
         let start = StartUnderWay {
             sequence: 1,
@@ -366,7 +372,7 @@ mod tests {
         it.story.see_pod(&pod(crashed), at(now));
         it.has_changed();
         assert!(it.is_suspicious(at(now)) && !it.is_suspicious(at(now + 1000)) && it.is_suspicious(at(now + 2000)));
-        let details = Details { error: "E".to_owned(), detailed_error: "D".to_owned() };
+        let details = Details::new("E", "D");
         it.end(&details, at(now), &messages);
         it.end(&details, at(now), &messages);
         assert!(!it.is_suspicious(at(now + 9000)));
@@ -394,8 +400,9 @@ mod tests {
             if is_answered {
                 it.is_no_longer_awaited();
             }
-            let details = Details { error: "E &lt;b&gt;".to_owned(), detailed_error: "<p>D</p>".to_owned() };
+            let details = Details::new("E &lt;b&gt;", "<p>D</p>");
             it.end(&details, at(1000), &messages);
+            assert_eq!(it.has_last_words(), is_awaited && !is_answered);
             let event: serde_json::Value = serde_json::from_str(&sent(&mut it, at(2000)).unwrap()).unwrap();
             assert_eq!((&event["progress"], &event["failed"]), (&json!(progress), &json!(failed)));
             assert_eq!(event["message"], "Your server could not be started (1 s): E &lt;b&gt;");

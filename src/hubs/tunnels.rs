@@ -17,7 +17,6 @@ use super::destination::{Destination, of_tunnel};
 use super::notices::may_pass;
 use super::pause::pause;
 use super::secret::read_address;
-use super::service_address::service_address;
 use crate::cluster::{Cluster, Deadline};
 use crate::config::{Hub, SharedConfig};
 use crate::domain::{Clock, ServiceRecord, ServiceState};
@@ -184,10 +183,9 @@ impl Tunnels {
         if !(parts.serves)(record) {
             return Asked::Passing("its pod is not ready".to_owned());
         }
-        match service_address(&parts.cluster, record, deadline).await {
-            Ok(Some(service)) => told(post(client, &destination, &service).await),
-            Ok(None) => Asked::Refused("its description makes no Service, so nobody knows its address".to_owned()),
-            Err(error) => Asked::Passing(error.to_string()),
+        match record.address() {
+            Some(service) => told(post(client, &destination, service).await),
+            None => Asked::Refused("its start noted no address, since its description makes no Service".to_owned()),
         }
     }
 }

@@ -30,7 +30,7 @@ async fn a_hub_is_told_after_each_start_and_stop_by_the_service_s_token() {
     let told = updated(&hub, 0).await;
     serves(&app, &record).await;
     let failed = lab(&hub, "failed").with("JUPYTERHUB_FLAVORS_UPDATE_TOKEN", "flavtok").service("JupyterLab/None");
-    assert!(failed.try_start(&app).await.is_err());
+    assert_eq!(failed.post(&app).await.status, 419);
 
     // Who was not there at the start asks a Secret for the token.
     app.restart().await;

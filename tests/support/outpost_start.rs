@@ -1,16 +1,14 @@
-//! Starts of a hub with Outpost's protocol, made where its front door makes them.
+//! Starts of a hub with Outpost's protocol, as its front door takes them.
 
 use std::collections::BTreeMap;
 
-use k8smgr::domain::{
-    Credential, Json, ObjectId, OutpostName, ServerName, ServiceName, ServiceRecord, ServiceState, StartId,
-};
-use k8smgr::services::{StartError, StartRequest};
-use serde_json::Value;
+use k8smgr::domain::{Credential, ServiceRecord, ServiceState};
+use serde_json::{Value, json};
 
-use super::app::TestApp;
+use super::app::{JUPYTERHUB, OTHERHUB, TestApp};
 use super::hub_receiver::HubReceiver;
 use super::wait::eventually;
+use super::wire::{Answer, Request};
 
 /// A start, as its hub asks for it.
 pub struct OutpostStart<'a> {
@@ -60,29 +58,26 @@ impl<'a> OutpostStart<'a> {
         self
     }
 
+    /// Where nobody waits for it, it need not be up yet.
     pub async fn start(&self, app: &TestApp) -> ServiceRecord {
-        self.try_start(app).await.unwrap()
+        let answer = self.post(app).await;
+        assert_eq!(answer.status, if self.is_awaited { 200 } else { 202 }, "{}", answer.body);
+        let credential = Credential::parse(self.credential).unwrap();
+        let named = format!("{}/{}", self.name, self.start_id);
+        let services = app.app().store.services_of(&credential).await.unwrap();
+        services.into_iter().find(|it| it.server_name.as_str() == named).unwrap()
     }
 
-    pub async fn try_start(&self, app: &TestApp) -> Result<ServiceRecord, StartError> {
-        let (name, start_id) = (OutpostName::parse(self.name).unwrap(), StartId::parse(self.start_id).unwrap());
-        let (credential, service) =
-            (Credential::parse(self.credential).unwrap(), ServiceName::parse(self.service).unwrap());
-        let services = &app.app().services;
-        let request = StartRequest {
-            server_name: ServerName::of_outpost(&name, &start_id),
-            object_id: ObjectId::of_outpost(&credential, &name, &start_id),
-            start_id,
-            jhub_user_id: 7,
-            user_options: Json::parse(b"{}").unwrap(),
-            env: self.env.clone(),
-            certs: None,
-            chosen: services.choose(&credential, &service),
-            is_awaited: self.is_awaited,
-            credential,
-            service,
-        };
-        services.start(request).await
+    pub async fn post(&self, app: &TestApp) -> Answer {
+        let user = if self.credential == "otherhub" { OTHERHUB } else { JUPYTERHUB };
+        let body = json!({
+            "name": self.name,
+            "env": self.env,
+            "user_options": {"service": self.service, "start_id": self.start_id},
+        });
+        let request = Request::new("POST", "/services").json(&body);
+        let request = if self.is_awaited { request } else { request.header("execution-type", "async") };
+        app.send_as(user, request).await
     }
 }
 
