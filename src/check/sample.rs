@@ -101,6 +101,7 @@ pub fn request(
         resources: Json::empty_object(),
         outpost: is_outposts.then(outpost),
         chosen: Chosen::from_disk(config),
+        is_awaited: false,
     }
 }
 
