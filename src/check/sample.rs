@@ -90,6 +90,7 @@ pub fn request(
         user_options,
         env,
         certs: None,
+        flavor: Ok(None),
         chosen: Chosen::from_disk(config),
     }
 }

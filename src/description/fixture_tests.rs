@@ -85,6 +85,7 @@ impl Start {
             user_id: self.user_id,
             user_options: &self.user_options,
             env_names: &[],
+            flavor: None,
         })
     }
 }

@@ -74,6 +74,8 @@ pub fn context(request: &DescriptionRequest<'_>, replacements: &Replacements<'_>
         "secret_certs_name": certs_secret_name(request.id, request.deployment_name),
         "namespace": request.namespace,
         "input": input,
+        "flavor": request.flavor.map(|it| it.flavor.as_str()),
+        "resources": request.flavor.map_or_else(|| json!({}), |it| it.resources.to_value()),
     });
     if let Value::Object(known) = known {
         context.extend(known);

@@ -77,6 +77,7 @@ mod tests {
                 user_id: 7,
                 user_options: &Json::empty_object(),
                 env_names: &[],
+                flavor: None,
             },
             "INPUT".to_owned(),
         )

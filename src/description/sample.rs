@@ -45,6 +45,7 @@ fn problem_for(
             user_id: 1,
             user_options: &user_options,
             env_names: &[],
+            flavor: None,
         },
     );
     match tried.err()? {

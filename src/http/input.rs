@@ -71,6 +71,7 @@ pub async fn start_request(
         user_options,
         env,
         certs,
+        flavor: Ok(None),
         chosen,
     })
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -14,7 +14,10 @@ use crate::cluster::{Cluster, ClusterError, Deadline};
 use crate::config::Config;
 use crate::description::names::{certs_secret_name, secret_name};
 use crate::description::{Chosen, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared, rebuild_data};
-use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
+use crate::domain::{
+    AppliedObject, Claim, Credential, Json, Limits, Mark, NewService, ObjectId, Refusal, ServerName, ServiceName,
+    StartId,
+};
 
 /// A start as a hub asked for it, checked. No `Debug`: it holds tokens.
 #[derive(Clone)]
@@ -30,6 +33,8 @@ pub struct StartRequest {
     pub env: BTreeMap<String, String>,
     /// What the certs Secret holds, where the hub sent certificates.
     pub certs: Option<BTreeMap<String, String>>,
+    /// What it counts as, or why it may not be started: told only where the start was not made before.
+    pub flavor: Result<Option<Claim>, Refusal>,
     /// The description, and the configuration that everything of this start goes by.
     pub chosen: Chosen,
 }
@@ -55,7 +60,12 @@ impl StartRequest {
             user_id: self.jhub_user_id,
             user_options: &self.user_options,
             env_names,
+            flavor: self.claim(),
         }
+    }
+
+    fn claim(&self) -> Option<&Claim> {
+        self.flavor.as_ref().ok().and_then(Option::as_ref)
     }
 }
 
@@ -71,6 +81,9 @@ pub struct Plan {
     pub objects: Vec<Planned>,
     pub files: Vec<DescriptionFile>,
     pub config: Arc<Config>,
+    pub limits: Limits,
+    /// How long it may run.
+    pub runtime: Option<SignedDuration>,
 }
 
 impl Services {
@@ -113,6 +126,8 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
     let owner = secret(secret_name(&id, &site.deployment_name), &site.namespace, &request.env);
     let certs = request.certs.as_ref();
     let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
+    let claim = request.flavor.ok().flatten();
+    let runtime = claim.as_ref().and_then(|it| it.runtime);
     let config = request.chosen.config;
     let files = rendered_files(&config, &prepared);
     let new = NewService {
@@ -127,13 +142,14 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
         namespace: site.namespace.clone(),
         objects: Vec::new(),
         update_manifest: prepared.update_text,
-        flavor: None,
-        ends_at: None,
+        ends_at: runtime.and_then(|it| start_date.checked_add(it).ok()),
+        flavor: claim.as_ref().map(|it| it.flavor.clone()),
     };
+    let limits = claim.map(|it| it.limits).unwrap_or_default();
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
     let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
     let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
-    Ok(Plan { new, objects, files, config })
+    Ok(Plan { new, objects, files, config, limits, runtime })
 }
 
 /// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.
