@@ -22,6 +22,7 @@ pub mod output;
 mod pods;
 mod refusals;
 pub mod rights;
+mod rules;
 pub mod sample;
 mod skeletons;
 mod tls;
@@ -138,6 +139,7 @@ pub fn check(options: &Options) -> Result<Checked, CheckError> {
     configuration::check(&file, &installation, findings);
     hubs::check(&file, &installation, |name| std::env::var_os(name).is_some_and(|it| !it.is_empty()), findings);
     skeletons::check(&file, &installation, findings);
+    rules::check(&file, environment, findings);
     tls::check(&file, environment, findings);
     user_jobs::check(&file, environment.ssh_config_file.as_deref(), findings);
     narrow(&mut installation, options)?;

@@ -68,7 +68,7 @@ pub fn environment(config: &Config, names: &Names) -> Result<BTreeMap<String, St
         .keys()
         .map(|name| (name.trim_start_matches("HTTP_").replace('_', "-"), "sample".to_owned()))
         .collect();
-    secret_data(config, &Json::Object(members), &headers, &names.server_name, &names.id)
+    secret_data(config, &Json::Object(members), &headers, names.server_name.as_str(), &names.id)
 }
 
 /// A start of `service` with the environment `env`.
@@ -91,7 +91,9 @@ pub fn request(
         env,
         certs: None,
         flavor: Ok(None),
+        outpost: None,
         chosen: Chosen::from_disk(config),
+        is_awaited: false,
     }
 }
 

@@ -78,6 +78,8 @@ mod tests {
                 user_options: &Json::empty_object(),
                 env_names: &[],
                 flavor: None,
+                resources: None,
+                outpost: None,
             },
             "INPUT".to_owned(),
         )

@@ -46,6 +46,8 @@ fn problem_for(
             user_options: &user_options,
             env_names: &[],
             flavor: None,
+            resources: None,
+            outpost: None,
         },
     );
     match tried.err()? {

@@ -13,6 +13,6 @@ mod rules;
 mod tests;
 
 pub use book::{Authentication, AuthenticationError, Book, Choice};
-pub use entries::{Credit, Flavor};
-pub use read::{Parsed, RuleError, parse};
+pub use entries::{Credit, Entry, Flavor};
+pub use read::{MOST_BYTES, Parsed, RuleError, parse};
 pub use rules::{Answered, Rules, SharedRules, Source, Wanted};

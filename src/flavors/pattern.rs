@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_might_mean_another_thing_is_refused() {
-        for text in ["(", "a{2,1}", "a)", r"\", "(a", "*(b)", "a|*"] {
+        for text in ["(", "a)", r"\", "(a", "*(b)", "a|*"] {
             let reason = Pattern::parse(text).map(|_| ()).unwrap_err();
             assert!(reason.starts_with("is neither a regular expression"), "{text}: {reason}");
         }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_takes_for_ever_is_not_decided() {
-        let pattern = Pattern::parse(r"(?=((x+x+)+y))\1z").unwrap();
-        assert!(pattern.matches_user(&"x".repeat(60)).is_err());
+        let pattern = Pattern::parse(r"(a|b|ab)*\1c").unwrap();
+        assert!(pattern.matches_user(&"ab".repeat(60)).is_err());
     }
 }

@@ -65,7 +65,7 @@ pub struct Wanted<'a> {
     pub user: Option<&'a Authentication>,
     /// Whether the hub says of every start who the user is. Otherwise what is not said is no reason to refuse.
     pub sends_authentication: bool,
-    pub global_max_per_user: Option<i64>,
+    pub global_max_per_user: Option<u32>,
 }
 
 /// The answer to a hub that asks.
@@ -96,7 +96,7 @@ impl Rules {
         Ok(match found {
             Some((name, flavor)) => Ok(Some(Claim {
                 flavor: name.clone(),
-                limits: Limits { global_per_user: wanted.global_max_per_user, ..flavor.limits },
+                limits: Limits { global_per_user: wanted.global_max_per_user.map(i64::from), ..flavor.limits },
                 runtime: flavor.runtime,
                 resources: flavor.resources.clone(),
             })),

@@ -9,11 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Services, Site, StartError};
+use super::{Services, Site, StartError, address};
 use crate::cluster::{Cluster, ClusterError, Deadline};
 use crate::config::Config;
 use crate::description::names::{certs_secret_name, secret_name};
 use crate::description::{Chosen, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared, rebuild_data};
+use crate::domain::outpost::OutpostStart;
 use crate::domain::{
     AppliedObject, Claim, Credential, Json, Limits, Mark, NewService, ObjectId, Refusal, ServerName, ServiceName,
     StartId,
@@ -35,8 +36,12 @@ pub struct StartRequest {
     pub certs: Option<BTreeMap<String, String>>,
     /// What it counts as, or why it may not be started: told only where the start was not made before.
     pub flavor: Result<Option<Claim>, Refusal>,
+    /// What its hub expects, where it speaks Outpost's protocol.
+    pub outpost: Option<OutpostStart>,
     /// The description, and the configuration that everything of this start goes by.
     pub chosen: Chosen,
+    /// Its hub waits with its request until the server is up: the answer tells a failure.
+    pub is_awaited: bool,
 }
 
 impl StartRequest {
@@ -60,7 +65,9 @@ impl StartRequest {
             user_id: self.jhub_user_id,
             user_options: &self.user_options,
             env_names,
-            flavor: self.claim(),
+            flavor: self.claim().map(|it| it.flavor.as_str()),
+            resources: self.claim().map(|it| &it.resources),
+            outpost: self.outpost.as_ref(),
         }
     }
 
@@ -84,12 +91,14 @@ pub struct Plan {
     pub limits: Limits,
     /// How long it may run.
     pub runtime: Option<SignedDuration>,
+    pub is_awaited: bool,
 }
 
 impl Services {
     pub(super) async fn plan(&self, request: StartRequest, deadline: Deadline) -> Result<Plan, StartError> {
         let site = self.site.clone();
         let start_date = self.clock.now();
+        let outpost = request.outpost.clone();
         let mut prepared = match request.chosen.is_light() {
             true => prepare(&site, request, start_date)?,
             false => {
@@ -99,6 +108,11 @@ impl Services {
             }
         };
         self.locate(&mut prepared.objects, deadline).await?;
+        if let Some(start) = &outpost
+            && !address::note(&mut prepared.objects, start)
+        {
+            return Err(StartError::NoAddress { pod_name: start.pod_name.clone(), port: start.port });
+        }
         prepared.new.objects = prepared.objects.iter().map(|it| it.target.clone()).collect();
         if let Some(owner) = prepared.objects.first_mut() {
             for (key, value) in rebuild_data::annotations(&prepared.new, false) {
@@ -130,6 +144,7 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
     let runtime = claim.as_ref().and_then(|it| it.runtime);
     let config = request.chosen.config;
     let files = rendered_files(&config, &prepared);
+    let is_awaited = request.is_awaited;
     let new = NewService {
         credential: request.credential,
         server_name: request.server_name,
@@ -149,7 +164,7 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
     let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
     let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
-    Ok(Plan { new, objects, files, config, limits, runtime })
+    Ok(Plan { new, objects, files, config, limits, runtime, is_awaited })
 }
 
 /// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.
@@ -198,6 +213,7 @@ impl Planned {
             uid: None,
             is_workload: manifest.counts,
             is_kept: manifest.is_kept(),
+            address: None,
         };
         Self { target, manifest }
     }

@@ -6,8 +6,7 @@
 use diesel::dsl::count_star;
 use diesel::sqlite::SqliteConnection;
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl, QueryResult,
-    SelectableHelper,
+    BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl, QueryResult, SelectableHelper,
 };
 
 use super::schema::services::dsl;

@@ -44,6 +44,7 @@ use rand::RngExt;
 pub use arrivals::Arrived;
 pub use backup::{BackupError, Restored, back_up, restore};
 pub use changes::{Batch, Change, Changes, UserChanges};
+pub use end_dates::EndDate;
 pub use error::StoreError;
 pub use found::FoundService;
 pub use leader_lock::LeaderLock;

@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::*;
 use crate::domain::{LimitReached, Limits};
-use crate::store::{Claimed, Inserted};
+use crate::store::{Claimed, EndDate, Inserted};
 
 fn of_flavor(hub: &str, lab: &str, flavor: &str, user: i64) -> NewService {
     NewService { flavor: Some(flavor.to_owned()), jhub_user_id: user, ..new_service(hub, lab, "s1") }
@@ -134,7 +134,9 @@ pub async fn services_with_an_end_are_found_while_they_run(database: TestDatabas
     let later = at("2026-11-20T11:00:05.000001Z");
     assert!(store.mark_running_until(first.sequence, &[], later).await.unwrap());
     assert!(store.mark_running(without.sequence, &[]).await.unwrap());
-    assert_eq!(store.end_dates().await.unwrap(), [(first.sequence, later.unwrap())]);
+    let expected =
+        EndDate { sequence: first.sequence, credential: credential("hub"), flavor: None, ends_at: later.unwrap() };
+    assert_eq!(store.end_dates().await.unwrap(), [expected]);
     assert_eq!(store.service(first.sequence).await.unwrap().unwrap().ends_at, later);
     store.begin_stop(first.sequence).await.unwrap();
     assert_eq!(store.end_dates().await.unwrap(), []);
