@@ -28,6 +28,7 @@ impl From<RequestError> for OutpostError {
             RequestError::Choice(_) | RequestError::Template(_) => {
                 OutpostError::failed("ValueError", &error.to_string())
             }
+            RequestError::Authentication(error) => error.into(),
             RequestError::Environment(error) => {
                 OutpostError::Invalid(vec![Invalid::new("value_error", &["env"], format!("Value error, {error}"))])
             }
@@ -38,6 +39,9 @@ impl From<RequestError> for OutpostError {
 impl From<StartError> for OutpostError {
     fn from(error: StartError) -> Self {
         tracing::warn!(%error, "start failed");
+        if let StartError::Refused(refusal) = &error {
+            return OutpostError::refused(&refusal.to_string());
+        }
         let class = match &error {
             StartError::Description(_) | StartError::NoAddress { .. } => "ValueError",
             StartError::TooSlow => "TimeoutError",

@@ -66,7 +66,8 @@ async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Re
         .filter_map(|name| Some((name.as_str().to_owned(), call.header_text(name.as_str())?)))
         .collect();
     let choose = |credential: &Credential, service: &ServiceName| api.services.choose(credential, service);
-    let place = Place { config: &config, namespace: api.services.namespace(), choose };
+    let rules = api.rules.current();
+    let place = Place { config: &config, rules: &rules, namespace: api.services.namespace(), choose };
     let request = outpost::start_request(place, credential, body, &headers)?;
     match is_async {
         true => {
