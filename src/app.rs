@@ -29,7 +29,7 @@ use crate::log_handlers;
 use crate::metrics_page::MetricsPage;
 use crate::reload::{Reloader, follow_forever};
 use crate::services::{Services, Site, follow_changes, recover_forever};
-use crate::store::{DatabaseUrl, ProcessLock, Store};
+use crate::store::{CryptKeys, DatabaseUrl, ProcessLock, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
 use crate::tls::{ServerTls, TlsFiles};
 use crate::user_jobs::{self, UserJobs};
@@ -93,6 +93,7 @@ impl App {
         crate::metrics::begin();
         let Settings { config, config_file, environment, database_url, listen, tls, kubeconfig, clock } = settings;
         let process_lock = ProcessLock::take(&database_url).with_context(|| format!("database {database_url}"))?;
+        let keys = CryptKeys::read(environment.crypt_keys.as_ref(), environment.crypt_keys_file.as_deref())?;
         let tls = tls.map(ServerTls::open).transpose()?;
         // Bound early and served last: who connects meanwhile waits for the right answer.
         let listener = bind(listen)?;
@@ -104,7 +105,7 @@ impl App {
         let config = SharedConfig::new(config);
         let limits = Limits { max_header_bytes, config: config.clone() };
         let waiting = database::Listeners { api: &listener, tls: tls.as_ref(), operators: operators.as_ref() };
-        let store = database::open(&database_url, &waiting, limits.clone()).await?;
+        let store = database::open(&database_url, &keys, &waiting, limits.clone()).await?;
         let log_handlers = StoredLogHandlers::new(
             store.clone(),
             log_handlers::of_this_process(),

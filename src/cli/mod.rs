@@ -7,6 +7,7 @@ mod import;
 mod local_cluster;
 pub mod malloc;
 mod rebuild;
+mod rekey;
 mod render;
 mod restore;
 mod serve;
@@ -39,6 +40,8 @@ enum Command {
     /// Write the records of services anew from the cluster, after the database was lost or restored.
     /// To be run while nothing serves.
     Rebuild(rebuild::RebuildArguments),
+    /// Seal what the database keeps of requests with the first of the keys that were given, also while `serve` runs.
+    Rekey(rekey::RekeyArguments),
     /// Copy the SQLite database to a file, also while `serve` runs.
     Backup(backup::BackupArguments),
     /// Put a backup in the place of the SQLite database, while no `serve` runs. The database before it is kept.
@@ -71,6 +74,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Render(arguments) => return Ok(render::run(arguments).await),
         Command::Import(arguments) => import::run(arguments).await?,
         Command::Rebuild(arguments) => rebuild::run(arguments).await?,
+        Command::Rekey(arguments) => rekey::run(arguments).await?,
         Command::Backup(arguments) => backup::run(arguments).await?,
         Command::Restore(arguments) => restore::run(arguments).await?,
         Command::LocalCluster(arguments) => local_cluster::run(arguments).await?,

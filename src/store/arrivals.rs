@@ -7,10 +7,10 @@
 use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::postgres::{PostgresPool, keep_if_sound};
-use super::services::{NewRow, Row, first};
+use super::services::{NewRow, Row};
 use super::{Backend, Inserted, Store, StoreError, in_time};
 use crate::domain::record::NewService;
-use crate::domain::{Credential, ServerName, ServiceRecord};
+use crate::domain::{Credential, ServerName};
 
 /// Rows of processes that died are removed when so many newer ones have come: by no clock.
 const KEPT: i64 = 10_000;
@@ -72,9 +72,10 @@ impl Store {
         let (Backend::Postgres(pool), Some(id)) = (&self.backend, arrived.0) else {
             return self.insert_service(new).await.map(Some);
         };
+        let row = self.new_row(new)?;
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
-            if let Some(record) = insert(pool, new, id).await? {
+            if let Some(record) = self.first(insert(pool, row.clone(), id).await?)? {
                 return Ok(Some(Inserted::New(record)));
             }
             if let Some(same) = self.same_start(new).await? {
@@ -91,8 +92,7 @@ impl Store {
 }
 
 /// `FOR UPDATE` waits for a stop that is at the row, and then reads the row again.
-async fn insert(pool: &PostgresPool, new: &NewService, arrival: i64) -> Result<Option<ServiceRecord>, StoreError> {
-    let row = NewRow::try_from(new)?;
+async fn insert(pool: &PostgresPool, row: NewRow, arrival: i64) -> Result<Vec<Row>, StoreError> {
     let query = diesel::sql_query(
         "WITH expected AS (SELECT id FROM arrivals WHERE id = $1 AND NOT is_stopped FOR UPDATE) \
          INSERT INTO services (credential, server_name, start_id, object_id, service, user_options, jhub_user_id, \
@@ -119,7 +119,7 @@ async fn insert(pool: &PostgresPool, new: &NewService, arrival: i64) -> Result<O
     let mut connection = pool.connection().await?;
     let rows = in_time(diesel_async::RunQueryDsl::load::<Row>(query, &mut connection)).await;
     keep_if_sound(connection, &rows);
-    first(rows?)
+    rows
 }
 
 async fn is_expected(pool: &PostgresPool, arrival: i64) -> Result<bool, StoreError> {
