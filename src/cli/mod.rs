@@ -34,7 +34,8 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Add, list, change and remove the users (hubs and operators) of the API.
     User(user::UserArguments),
-    /// Take over users, tokens, running services, log handlers and user jobs from the Python K8s Manager.
+    /// Take over users, tokens, running services, log handlers and user jobs from the Python K8s Manager, or hubs and running
+    /// services from JupyterHub Outpost.
     /// To be run while neither of the two serves.
     Import(import::ImportArguments),
     /// Write the records of services anew from the cluster, after the database was lost or restored.

@@ -54,6 +54,8 @@ pub struct PodObservation {
     pub uid: String,
     pub created: Timestamp,
     pub phase: PodPhase,
+    /// The container that decides.
+    pub main_name: String,
     pub main: MainContainer,
     /// Since when the main or an init container waits for one of `FATAL_WAITING_REASONS`, as far as we saw it.
     pub stuck_since: Option<Moment>,
@@ -176,6 +178,7 @@ mod tests {
             uid: name.into(),
             created: at(created.into()),
             phase,
+            main_name: "main".into(),
             main,
             stuck_since: None,
             terminal_since: phase.is_terminal().then(|| moment(created.into())),

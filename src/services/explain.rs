@@ -60,10 +60,9 @@ impl Services {
             return template.to_owned();
         }
         let config = self.config.current();
-        let (services, information) = (&config.services, &config.services.status_information);
-        let container = &services.container_main_name;
+        let information = &config.services.status_information;
         let lines = information.container_logs_lines;
-        let read = self.cluster.last_log_lines(&pod.namespace, &pod.name, container, lines, deadline).await;
+        let read = self.cluster.last_log_lines(&pod.namespace, &pod.name, &pod.main_name, lines, deadline).await;
         let lines = read.unwrap_or_else(|error| {
             tracing::debug!(pod = pod.name, %error, "no logs to explain with");
             Vec::new()

@@ -5,6 +5,7 @@
 
 mod acceptance;
 mod adopt;
+mod adopt_outpost;
 mod adopted_marks;
 mod ages;
 mod apply;
@@ -39,6 +40,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::mpsc;
 
 pub use adopt::{AdoptError, Adopted, Adoption};
+pub use adopt_outpost::OutpostAdoption;
 pub use error::{PollError, StartError, StopError, UpdateError};
 pub use explain::escape_html;
 pub use follow::follow_changes;

@@ -52,8 +52,8 @@ pub use log_handlers::LogHandlerRow;
 pub use observed::{PoolStatus, ServiceCount};
 pub use process_lock::ProcessLock;
 pub use reference::{
-    ReferenceDatabase, ReferenceError, ReferenceLogHandler, ReferenceService, ReferenceToken, ReferenceUser,
-    ReferenceUserJob,
+    OutpostDatabase, OutpostService, Predecessor, ReferenceDatabase, ReferenceError, ReferenceLogHandler,
+    ReferenceService, ReferenceToken, ReferenceUser, ReferenceUserJob,
 };
 pub use sealing::{Rekeyed, Sealing};
 pub use service_keys::ServiceKey;

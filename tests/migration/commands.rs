@@ -32,6 +32,11 @@ pub fn database(app: &TestApp) -> String {
 
 /// Runs `k8smgr` with these arguments and nothing of our own environment.
 pub async fn k8smgr(app: &TestApp, arguments: &[&str]) -> Ended {
+    k8smgr_with(app, arguments, &[]).await
+}
+
+/// The same with more variables.
+pub async fn k8smgr_with(app: &TestApp, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let kubeconfig = app.path("kubeconfig");
     std::fs::write(&kubeconfig, &app.cluster.kubeconfig).unwrap();
     let output = Command::new(Path::new(env!("CARGO_BIN_EXE_k8smgr")))
@@ -43,6 +48,7 @@ pub async fn k8smgr(app: &TestApp, arguments: &[&str]) -> Ended {
         .env("DEPLOYMENT_NAME", "k8smgr")
         .env("DEPLOYMENT_NAMESPACE", &app.cluster.namespace)
         .env("STAGE", "production")
+        .envs(variables.iter().copied())
         .output()
         .await
         .unwrap();

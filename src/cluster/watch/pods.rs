@@ -36,6 +36,7 @@ pub fn observe(pod: &TrimmedPod, before: Option<&PodObservation>, clock: &Clock)
         uid: pod.uid().unwrap_or_default(),
         created: pod.creation_timestamp().map_or_else(|| clock.now(), |it| it.0),
         phase,
+        main_name: main_name.clone(),
         main: main.and_then(|it| it.state.as_ref()).map_or(MainContainer::Unknown, main_state),
         stuck_since: is_stuck.then(|| before.and_then(|it| it.stuck_since).unwrap_or(now)),
         terminal_since: phase.is_terminal().then(|| before.and_then(|it| it.terminal_since).unwrap_or(now)),

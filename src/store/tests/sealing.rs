@@ -1,6 +1,7 @@
 //! What is kept of requests, sealed: nothing in clear, keys that change, keys that are missing.
 
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 
 use super::*;
 use crate::domain::record::{Details, ServiceRecord, ServiceState};
@@ -45,9 +46,9 @@ impl TestDatabase {
                 let bytes = [file(""), file("-wal"), file("-journal")].concat();
                 String::from_utf8_lossy(&bytes).into_owned()
             }
-            Kind::Postgres(_) => {
+            Kind::Postgres(url) => {
                 let program = postgres_server::programs().join("pg_dump");
-                let dump = std::process::Command::new(program).arg(self.url.to_string()).output().unwrap();
+                let dump = std::process::Command::new(program).arg(url.url.expose_secret()).output().unwrap();
                 assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
                 String::from_utf8(dump.stdout).unwrap()
             }

@@ -1,0 +1,177 @@
+//! A JupyterHub Outpost is taken over while its servers run.
+
+use k8smgr::domain::{Credential, OutpostName, ServerName, StartId};
+use k8smgr::services::Polled;
+use serde_json::{Value, json};
+
+use crate::outpost_database::{KEY, OTHER_KEY, Start, canary, database, import, put_pod, put_server};
+use crate::reference::new_installation;
+use crate::support::app::TestApp;
+use crate::support::wait::eventually;
+use crate::support::wire::Request;
+
+/// The Outpost's own variables.
+const VARIABLES: [(&str, &str); 3] = [("OUTPOST_CRYPT_KEY", KEY), ("usernames", "hub1;hub2"), ("passwords", "pw1;pw2")];
+
+fn lab() -> Start {
+    Start {
+        flavor: Some("small"),
+        end_date: "2033-12-24 18:00:00.000000",
+        ..Start::new("lab", "sid1", "jupyter-alice--lab")
+    }
+}
+
+fn default_server() -> Start {
+    Start::new("", "sid2", "jupyter-alice")
+}
+
+async fn polled(app: &TestApp, start: &Start) -> Polled {
+    app.app().services.poll(&Credential::parse(start.hub).unwrap(), &name(start)).await.unwrap()
+}
+
+fn name(start: &Start) -> ServerName {
+    ServerName::of_outpost(&OutpostName::parse(start.name).unwrap(), &StartId::parse(start.start_id).unwrap())
+}
+
+/// Everything that says whether a pod is the one it was.
+async fn specs(app: &TestApp) -> Vec<Value> {
+    let of = |it: &Value| json!([it["kind"], it["metadata"]["name"], it["metadata"]["uid"], it["spec"], it["data"]]);
+    app.cluster.objects().await.iter().map(of).collect()
+}
+
+#[tokio::test]
+async fn the_servers_of_an_outpost_are_polled_explained_and_stopped_without_a_trace() {
+    let mut app = new_installation().await;
+    let (lab, default_server) = (lab(), default_server());
+    put_server(&app, "lab", "jupyter-alice--lab").await;
+    put_pod(&app, "jupyter-alice", json!({"hub.jupyter.org/username": "alice"})).await;
+    app.cluster.pod_in_phase("jupyter-alice", "Running").await;
+    let before = specs(&app).await;
+    database(&app, &[lab, default_server]);
+    let (lab, default_server) = (self::lab(), self::default_server());
+    let dry = import(&app, &["--dry-run"], &VARIABLES).await.succeeded();
+    insta::assert_snapshot!(dry, @r#"
+    KIND     NAME               OUTCOME         NOTE
+    user     hub1               would be taken
+    user     hub2               would be taken
+    service  hub1 "lab" (sid1)  would be taken  3 objects; until 2033-12-24T18:00:00Z
+    service  hub1 "" (sid2)     would be taken  1 objects
+
+    4 would be taken, 0 there already, 0 not taken
+    "#);
+    assert_eq!(specs(&app).await, before);
+    import(&app, &[], &VARIABLES).await.succeeded();
+    let after = specs(&app).await;
+    assert!(before.iter().all(|it| after.contains(it)), "nothing is restarted or changed");
+    assert_eq!(after.len(), before.len() + 2, "each has a Secret of its own now");
+    let again = import(&app, &[], &VARIABLES).await.succeeded();
+    assert!(again.ends_with("\n0 taken, 4 there already, 0 not taken\n"), "{again}");
+    assert_eq!(specs(&app).await, after);
+
+    app.start_process().await;
+    for start in [&lab, &default_server] {
+        eventually("it is polled", async || matches!(polled(&app, start).await, Polled::Runs(_)).then_some(())).await;
+    }
+    let record =
+        app.app().store.newest_service(&Credential::parse("hub1").unwrap(), &name(&lab)).await.unwrap().unwrap();
+    assert_eq!((record.flavor.as_deref(), record.jhub_user_id), (Some("small"), 7));
+    assert_eq!(record.ends_at.unwrap().to_string(), "2033-12-24T18:00:00Z");
+    assert_eq!(record.start_date.to_string(), "2026-11-20T11:36:30.41584Z");
+    // The hub's tokens are in the Secret that owns the rest, and nowhere else.
+    let owner = app.cluster.get("Secret", &record.objects[0].name).await.unwrap();
+    assert!(owner["data"]["JUPYTERHUB_API_TOKEN"].is_string() && owner["data"]["NUMBER"] == "NQ==", "{owner}");
+    let pod = app.cluster.get("Pod", "jupyter-alice--lab").await.unwrap();
+    assert_eq!(pod["metadata"]["annotations"]["k8smgr.io/main-container"], "notebook");
+    assert!(!pod.to_string().contains("canary"), "{pod}");
+    // The other protocol does not see them.
+    app.send_as("hub1:pw1", Request::get("/api/services/")).await.assert(200, "[]");
+
+    let state = json!({"terminated": {"exitCode": 3, "reason": "Error"}});
+    let status = json!({"name": "notebook", "image": "x/run:1", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+    app.cluster.set_pod_status("jupyter-alice", json!({"phase": "Failed", "containerStatuses": [status]})).await;
+    let ended = eventually("its end is seen", async || {
+        let polled = polled(&app, &default_server).await;
+        (!polled.is_running()).then_some(polled)
+    });
+    let Polled::Status(ended) = ended.await else { panic!("an end is told from the database") };
+    assert_eq!(ended.details.unwrap().error, "Service status is Failed");
+    assert!(polled(&app, &lab).await.is_running());
+
+    for start in [&lab, &default_server] {
+        app.app().services.stop(&Credential::parse("hub1").unwrap(), &name(start)).await.unwrap();
+    }
+    app.cluster.nothing_of("").await;
+    app.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_is_told_with_the_reason() {
+    let app = new_installation().await;
+    for (server, pod) in
+        [("lab", "jupyter-alice--lab"), ("other", "jupyter-alice--other"), ("nouser", "jupyter-alice--nouser")]
+    {
+        put_server(&app, server, pod).await;
+    }
+    put_pod(&app, "not-of-kubespawner", json!({})).await;
+    database(
+        &app,
+        &[
+            Start { state_stored: false, pod: None, ..Start::new("flight", "s1", "") },
+            Start::new("gone", "s2", "jupyter-alice--gone"),
+            Start::new("lab", "s3", "jupyter-alice--lab"),
+            Start::new("lab", "s4", "jupyter-alice--lab"),
+            Start::new("lab", "s4", "jupyter-alice--lab"),
+            Start { pod: None, ..Start::new("ssh", "s5", "") },
+            Start { key: OTHER_KEY, ..Start::new("sealed", "s6", "jupyter-alice--other") },
+            Start::new("pod", "s7", "not-of-kubespawner"),
+            Start::new("renamed", "s8", "jupyter-alice--other"),
+            Start::new("a/b", "s9", "jupyter-alice--other"),
+            Start { hub: "hub2", ..Start::new("nouser", "s10", "jupyter-alice--nouser") },
+        ],
+    );
+    let variables = [("OUTPOST_CRYPT_KEY", KEY), ("usernames", "hub1"), ("passwords", "pw1")];
+    let before = specs(&app).await;
+    let (table, error) = import(&app, &["--dry-run"], &variables).await.failed();
+    insta::assert_snapshot!(table, @"");
+    assert!(error.contains("things were not taken; the table says why"), "{error}");
+    assert_eq!(specs(&app).await, before);
+    import(&app, &[], &variables).await.failed();
+    let names = app.cluster.names().await;
+    assert_eq!(names.iter().filter(|it| it.starts_with("Secret")).count(), 3 + 1, "{names:?}");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn the_key_of_the_outpost_is_needed_and_told_nowhere() {
+    let app = new_installation().await;
+    let start = lab();
+    put_server(&app, "lab", "jupyter-alice--lab").await;
+    database(&app, &[lab()]);
+    let (_, error) = import(&app, &[], &[]).await.failed();
+    assert!(error.contains("OUTPOST_CRYPT_KEY is not set"), "{error}");
+    let (_, error) = import(&app, &[], &[("OUTPOST_CRYPT_KEY", "canary-key")]).await.failed();
+    assert!(error.contains("OUTPOST_CRYPT_KEY is no Fernet key") && !error.contains("canary"), "{error}");
+    let wrong = [("OUTPOST_CRYPT_KEY", OTHER_KEY), VARIABLES[1], VARIABLES[2]];
+    let (table, _) = import(&app, &[], &wrong).await.failed();
+    assert!(table.contains("OUTPOST_CRYPT_KEY does not open it: give the key that the Outpost has"), "{table}");
+    // With keys of its own nothing of the body is left in clear; without any, the tokens are in the Secret all the same.
+    let sealed = [VARIABLES[0], VARIABLES[1], VARIABLES[2], ("K8SMGR_CRYPT_KEYS", OTHER_KEY)];
+    let output = import(&app, &[], &sealed).await.succeeded();
+    let file = std::fs::read(app.path("k8smgr.sqlite3")).unwrap();
+    let wal = std::fs::read(app.path("k8smgr.sqlite3-wal")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&[file, wal].concat()).into_owned();
+    assert!(text.contains("sealed:1:") && !text.contains(&canary(&start)) && !output.contains("canary"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_the_outpost_was_stopping_is_stopped() {
+    let mut app = new_installation().await;
+    put_server(&app, "lab", "jupyter-alice--lab").await;
+    database(&app, &[Start { stop_pending: true, ..lab() }]);
+    let table = import(&app, &[], &VARIABLES).await.succeeded();
+    assert!(table.contains("its stop is finished when the service runs"), "{table}");
+    app.start_process().await;
+    app.cluster.nothing_of("").await;
+    app.end().await;
+}
