@@ -1,9 +1,11 @@
 //! Keys of what is kept of requests: sealed from the start, changed while it serves, missing, lost.
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, RunQueryDsl, SqliteConnection, sql_query};
 use k8smgr::app::App;
 use serde_json::json;
 
-use crate::commands::{Ended, k8smgr_with, stop};
+use crate::commands::{Ended, command, k8smgr_with, stop};
 use crate::support::app::{JUPYTERHUB, TestApp, start_body};
 use crate::support::wait::eventually;
 
@@ -65,6 +67,54 @@ async fn keys_are_introduced_and_changed_without_anybody_noticing() {
     eventually("it is polled as before", async || (app.get(JUPYTERHUB, "lab").await.body == answer).then_some(()))
         .await;
     for name in ["lab", "second"] {
+        app.delete(JUPYTERHUB, name).await.assert(204, "");
+    }
+    app.cluster.nothing_of("").await;
+    app.end().await;
+}
+
+#[derive(diesel::QueryableByName)]
+struct Options {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    user_options: String,
+}
+
+#[tokio::test]
+async fn a_rekey_that_is_killed_is_completed_by_the_next() {
+    let mut app = TestApp::start().await;
+    for name in ["first", "second", "third"] {
+        start(&app, name).await;
+    }
+    stop(&mut app).await;
+    let mut database = SqliteConnection::establish(app.path("k8smgr.sqlite3").to_str().unwrap()).unwrap();
+    // It comes to the second service and no further.
+    let hang = "CREATE VIEW endless AS WITH RECURSIVE number(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM number) SELECT x FROM number;
+        CREATE TRIGGER hang BEFORE UPDATE OF user_options ON services WHEN NEW.sequence = 2
+        BEGIN SELECT count(*) FROM endless; END;";
+    database.batch_execute(hang).unwrap();
+    let mut rekey_that_hangs = command(&app, &["rekey"], &[(VARIABLE, OLD)]).kill_on_drop(true).spawn().unwrap();
+    let sealed = |database: &mut SqliteConnection| {
+        let query = sql_query("SELECT user_options FROM services ORDER BY sequence");
+        let rows: Vec<Options> = query.load(database).unwrap();
+        rows.iter().map(|it| it.user_options.starts_with("sealed:1:")).collect::<Vec<_>>()
+    };
+    let database = std::cell::RefCell::new(database);
+    let first_is_sealed = async || (sealed(&mut database.borrow_mut()) == [true, false, false]).then_some(());
+    eventually("the first is sealed", first_is_sealed).await;
+    rekey_that_hangs.kill().await.unwrap();
+    let mut database = database.into_inner();
+    assert_eq!(sealed(&mut database), [true, false, false]);
+    database.batch_execute("DROP TRIGGER hang; DROP VIEW endless").unwrap();
+    drop(database);
+
+    let told = rekey(&app, OLD, &[]).await.succeeded();
+    assert!(told.contains("\n3 services are sealed by the key f828fc5b\n"), "{told}");
+    assert!(!raw(&app).contains(CANARY));
+    app.set_variable(VARIABLE, OLD);
+    app.start_process().await;
+    for name in ["first", "second", "third"] {
+        let runs = async || app.get(JUPYTERHUB, name).await.body.contains(CANARY).then_some(());
+        eventually("it is polled as before", runs).await;
         app.delete(JUPYTERHUB, name).await.assert(204, "");
     }
     app.cluster.nothing_of("").await;
