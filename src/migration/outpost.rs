@@ -64,32 +64,37 @@ pub async fn import_outpost(outpost: &OutpostDatabase, import: &OutpostImport) -
     }
     let read: Vec<_> = outpost.services.iter().map(|it| checked(it, &key)).collect();
     let pods = newest_of_each_pod(&read);
-    let mut starts = HashSet::new();
-    for (index, (service, read)) in outpost.services.iter().zip(&read).enumerate() {
-        let OutpostService { jupyterhub_username: hub, name, start_id, .. } = service;
+    let mut seen = HashSet::new();
+    for (service, read) in outpost.services.iter().zip(&read) {
         let outcome = match read {
             Err(reason) => Outcome::NotTaken(reason.clone()),
             // The Outpost changes the first of them only.
-            Ok(_) if !starts.insert((hub, name, start_id)) => {
-                Outcome::NotTaken("the row before is of the same start".into())
-            }
-            Ok(it) if pods.get(&pod_of(it)) != Some(&index) => {
+            Ok(it) if !seen.insert(start_of(it)) => Outcome::NotTaken("a row before is of the same start".to_owned()),
+            Ok(it) if pods.get(&pod_of(it)) != Some(&start_of(it)) => {
                 Outcome::NotTaken(format!("its pod {} was replaced by that of a later start", it.pod_name))
             }
             Ok(it) => import.service(it, outpost).await,
         };
+        let OutpostService { jupyterhub_username: hub, name, start_id, .. } = service;
         report.add("service", format!("{hub} {name:?} ({start_id})"), outcome);
     }
     Ok(report)
 }
 
-fn pod_of(it: &OutpostAdoption) -> (String, String) {
-    (it.namespace.clone(), it.pod_name.clone())
+type Start<'a> = (&'a Credential, &'a OutpostName, &'a StartId);
+type Pod<'a> = (&'a str, &'a str);
+
+fn start_of(it: &OutpostAdoption) -> Start<'_> {
+    (&it.credential, &it.name, &it.start_id)
+}
+
+fn pod_of(it: &OutpostAdoption) -> Pod<'_> {
+    (&it.namespace, &it.pod_name)
 }
 
 /// The Outpost names pods by user and server: a later start takes the pod's name over.
-fn newest_of_each_pod(read: &[Result<OutpostAdoption, String>]) -> HashMap<(String, String), usize> {
-    read.iter().enumerate().filter_map(|(index, it)| Some((pod_of(it.as_ref().ok()?), index))).collect()
+fn newest_of_each_pod(read: &[Result<OutpostAdoption, String>]) -> HashMap<Pod<'_>, Start<'_>> {
+    read.iter().flatten().map(|it| (pod_of(it), start_of(it))).collect()
 }
 
 impl OutpostImport {

@@ -8,7 +8,6 @@ use crate::outpost_database::{KEY, OTHER_KEY, Start, canary, database, import, p
 use crate::reference::new_installation;
 use crate::support::app::TestApp;
 use crate::support::wait::eventually;
-use crate::support::wire::Request;
 
 /// The Outpost's own variables.
 const VARIABLES: [(&str, &str); 3] = [("OUTPOST_CRYPT_KEY", KEY), ("usernames", "hub1;hub2"), ("passwords", "pw1;pw2")];
@@ -83,9 +82,6 @@ async fn the_servers_of_an_outpost_are_polled_explained_and_stopped_without_a_tr
     let pod = app.cluster.get("Pod", "jupyter-alice--lab").await.unwrap();
     assert_eq!(pod["metadata"]["annotations"]["k8smgr.io/main-container"], "notebook");
     assert!(!pod.to_string().contains("canary"), "{pod}");
-    // The other protocol does not see them.
-    app.send_as("hub1:pw1", Request::get("/api/services/")).await.assert(200, "[]");
-
     let state = json!({"terminated": {"exitCode": 3, "reason": "Error"}});
     let status = json!({"name": "notebook", "image": "x/run:1", "imageID": "", "ready": false, "restartCount": 0, "state": state});
     app.cluster.set_pod_status("jupyter-alice", json!({"phase": "Failed", "containerStatuses": [status]})).await;
@@ -132,7 +128,24 @@ async fn what_cannot_be_taken_is_told_with_the_reason() {
     let variables = [("OUTPOST_CRYPT_KEY", KEY), ("usernames", "hub1"), ("passwords", "pw1")];
     let before = specs(&app).await;
     let (table, error) = import(&app, &["--dry-run"], &variables).await.failed();
-    insta::assert_snapshot!(table, @"");
+    insta::assert_snapshot!(table, @r#"
+    KIND     NAME                 OUTCOME         NOTE
+    user     hub1                 would be taken
+    user     hub2                 NOT TAKEN       its password is not given: set `usernames` and `passwords` as the Outpost has them, or add it with `k8smgr user add`, and import again
+    service  hub1 "flight" (s1)   NOT TAKEN       its start was on its way: it was not finished by the Outpost, and is not here
+    service  hub1 "gone" (s2)     NOT TAKEN       nothing of it is left in the cluster
+    service  hub1 "lab" (s3)      NOT TAKEN       its pod jupyter-alice--lab was replaced by that of a later start
+    service  hub1 "lab" (s4)      would be taken  3 objects
+    service  hub1 "lab" (s4)      NOT TAKEN       a row before is of the same start
+    service  hub1 "ssh" (s5)      NOT TAKEN       its state names no pod and namespace: only servers that KubeSpawner started are taken over
+    service  hub1 "sealed" (s6)   NOT TAKEN       state: OUTPOST_CRYPT_KEY does not open it: give the key that the Outpost has
+    service  hub1 "pod" (s7)      NOT TAKEN       the pod not-of-kubespawner was not made by KubeSpawner for this server
+    service  hub1 "renamed" (s8)  NOT TAKEN       the pod jupyter-alice--other was not made by KubeSpawner for this server
+    service  hub1 "a/b" (s9)      NOT TAKEN       name: Slashes are not allowed.
+    service  hub2 "nouser" (s10)  NOT TAKEN       there is no user `hub2` that could stop it; add it with `k8smgr user add` and import again
+
+    2 would be taken, 0 there already, 11 not taken
+    "#);
     assert!(error.contains("things were not taken; the table says why"), "{error}");
     assert_eq!(specs(&app).await, before);
     import(&app, &[], &variables).await.failed();
