@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use secrecy::ExposeSecret;
 
 use super::settings::{Tools, print};
 use crate::config::SecretUrl;
-use crate::migration::{Import, OutpostImport, import, import_outpost, outpost_passwords};
+use crate::migration::{Import, OutpostImport, import, import_outpost};
 use crate::store::{DatabaseUrl, Predecessor};
 
 #[derive(Debug, Args)]
@@ -54,11 +53,9 @@ pub async fn run(arguments: ImportArguments) -> anyhow::Result<()> {
 }
 
 fn of_outpost(tools: Tools, is_dry: bool) -> OutpostImport {
-    let variable = |name: &str| tools.environment.variable(name).cloned();
-    let (names, passwords) = (variable("usernames").unwrap_or_default(), variable("passwords").unwrap_or_default());
     OutpostImport {
-        key: variable("OUTPOST_CRYPT_KEY"),
-        passwords: outpost_passwords(names.expose_secret(), &passwords),
+        key: tools.environment.variable("OUTPOST_CRYPT_KEY").cloned(),
+        hubs: tools.environment.outpost_users.clone(),
         services: tools.services(),
         store: tools.store,
         is_dry,

@@ -11,6 +11,6 @@ mod rebuild;
 mod report;
 
 pub use import::{Import, import};
-pub use outpost::{OutpostImport, OutpostImportError, import_outpost, outpost_passwords};
+pub use outpost::{OutpostImport, OutpostImportError, import_outpost};
 pub use rebuild::{RebuildError, rebuild};
 pub use report::{Outcome, Report};

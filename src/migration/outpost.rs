@@ -40,16 +40,10 @@ pub struct OutpostImport {
     pub services: Arc<Services>,
     /// The Outpost's OUTPOST_CRYPT_KEY.
     pub key: Option<SecretString>,
-    /// By hub.
-    pub passwords: BTreeMap<String, SecretString>,
+    /// Hubs with their passwords: the Outpost's `usernames` and `passwords`.
+    pub hubs: Vec<(Credential, SecretString)>,
     /// Only tell what would be done.
     pub is_dry: bool,
-}
-
-/// The Outpost's variables `usernames` and `passwords`: separated by semicolons, by position, empty ones left out.
-pub fn outpost_passwords(names: &str, passwords: &SecretString) -> BTreeMap<String, SecretString> {
-    let items = |text: &str| text.split(';').filter(|it| !it.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    items(names).into_iter().zip(items(passwords.expose_secret()).into_iter().map(SecretString::from)).collect()
 }
 
 /// Takes over all that can be. Fails only where our own database does, or where nothing can be read.
@@ -98,6 +92,10 @@ fn newest_of_each_pod(read: &[Result<OutpostAdoption, String>]) -> HashMap<Pod<'
 }
 
 impl OutpostImport {
+    fn password_of(&self, hub: &str) -> Option<&SecretString> {
+        self.hubs.iter().find(|(name, _)| name.as_str() == hub).map(|(_, password)| password)
+    }
+
     async fn user(&self, hub: &str) -> Result<Outcome, OutpostImportError> {
         let Ok(name) = Credential::parse(hub) else {
             return Ok(Outcome::NotTaken("a user's name is letters, digits and @ . + - _, at most 150".to_owned()));
@@ -105,7 +103,7 @@ impl OutpostImport {
         if self.store.user(hub).await?.is_some() {
             return Ok(Outcome::ThereAlready);
         }
-        let Some(password) = self.passwords.get(hub) else {
+        let Some(password) = self.password_of(hub) else {
             let how = "set `usernames` and `passwords` as the Outpost has them, or add it with `k8smgr user add`";
             return Ok(Outcome::NotTaken(format!("its password is not given: {how}, and import again")));
         };
@@ -121,7 +119,7 @@ impl OutpostImport {
     async fn service(&self, adoption: &OutpostAdoption, outpost: &OutpostDatabase) -> Outcome {
         // A dry run has not taken the user.
         let hub = adoption.credential.as_str();
-        let comes_with_its_user = self.passwords.contains_key(hub) && outpost.hubs.iter().any(|it| it == hub);
+        let comes_with_its_user = self.password_of(hub).is_some() && outpost.hubs.iter().any(|it| it == hub);
         match self.services.adopt_of_outpost(adoption, self.is_dry && comes_with_its_user, self.is_dry).await {
             Ok(Adopted::Taken { objects, notes }) => {
                 let stops = adoption.is_stopping.then(|| "its stop is finished when the service runs".to_owned());
@@ -143,6 +141,8 @@ fn checked(service: &OutpostService, key: &FernetKey) -> Result<OutpostAdoption,
     }
     let state = opened(service.state.as_deref(), key).map_err(|it| bad("state", &it))?;
     let body = opened(service.body.as_deref(), key).map_err(|it| bad("body", &it))?;
+    let answer = opened(service.start_response.as_deref(), key).map_err(|it| bad("start_response", &it))?;
+    let address = answer.get("service").and_then(Json::as_str).filter(|it| is_url(it));
     let text_of = |name: &str| state.get(name).and_then(Json::as_str).map(str::to_owned);
     let not_kubespawners = "its state names no pod and namespace: only servers that KubeSpawner started are taken over";
     let (Some(pod_name), Some(namespace)) = (text_of("pod_name"), text_of("namespace")) else {
@@ -169,7 +169,12 @@ fn checked(service: &OutpostService, key: &FernetKey) -> Result<OutpostAdoption,
         is_stopping: service.stop_pending,
         namespace,
         pod_name,
+        address: address.map(str::to_owned),
     })
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
 }
 
 /// The Outpost takes nothing for an empty object.
@@ -177,20 +182,4 @@ fn opened(token: Option<&[u8]>, key: &FernetKey) -> Result<Json, String> {
     let Some(token) = token else { return Ok(Json::Object(Vec::new())) };
     let text = key.open(token).map_err(|it| it.to_string())?;
     Json::parse(text.expose_secret().as_bytes()).map_err(|_| "it is no JSON".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_stand_beside_names() {
-        let read = |names: &str, passwords: &str| {
-            let read = outpost_passwords(names, &SecretString::from(passwords));
-            read.into_iter().map(|(name, it)| format!("{name}={}", it.expose_secret())).collect::<Vec<_>>()
-        };
-        assert_eq!(read("hub1;hub2", "a;b"), ["hub1=a", "hub2=b"]);
-        assert_eq!(read(";hub1;;hub2;", "a"), ["hub1=a"]);
-        assert!(read("", "").is_empty() && read("hub1", "").is_empty());
-    }
 }

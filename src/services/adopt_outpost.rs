@@ -46,6 +46,8 @@ pub struct OutpostAdoption {
     pub is_stopping: bool,
     pub namespace: String,
     pub pod_name: String,
+    /// Where its hub reaches it, as an URL without a path.
+    pub address: Option<String>,
 }
 
 impl Services {
@@ -136,6 +138,9 @@ impl Services {
                 objects.push(object);
             }
         }
+        // Without a Service it is the pod's own.
+        let reached = objects.iter().position(|it| it.kind == "Service").unwrap_or_default();
+        objects[reached].address.clone_from(&adoption.address);
         Ok(objects)
     }
 
@@ -171,6 +176,7 @@ fn in_namespace(adoption: &OutpostAdoption, kind: &str, name: String, is_workloa
         uid: None,
         is_workload,
         is_kept: false,
+        address: None,
     }
 }
 

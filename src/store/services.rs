@@ -47,7 +47,7 @@ pub(super) struct NewRow {
 #[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = services)]
 pub(super) struct Row {
-    sequence: i64,
+    pub(super) sequence: i64,
     credential: String,
     server_name: String,
     start_id: String,
@@ -192,6 +192,21 @@ impl Store {
             .load(connection))?)
     }
 
+    /// All starts of one user of a credential, oldest first.
+    pub async fn services_of_user(
+        &self,
+        credential: &Credential,
+        jhub_user_id: i64,
+    ) -> Result<Vec<ServiceRecord>, StoreError> {
+        let credential = credential.to_string();
+        self.all(query!(self.read, |connection| dsl::services
+            .filter(dsl::credential.eq(&credential))
+            .filter(dsl::jhub_user_id.eq(jhub_user_id))
+            .order(dsl::sequence)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
     /// All starts of a credential, oldest first: which there are and their states. What is not understood is left out.
     pub async fn sequences_of(&self, credential: &Credential) -> Result<Vec<(i64, ServiceState)>, StoreError> {
         let credential = credential.to_string();
@@ -252,12 +267,27 @@ impl Store {
     /// Starting becomes Running, with all that was made. False: it is not starting any more, a stop came in between; the
     /// objects are not written then.
     pub async fn mark_running(&self, sequence: i64, objects: &[AppliedObject]) -> Result<bool, StoreError> {
+        self.mark_running_until(sequence, objects, None).await
+    }
+
+    /// The same, with another end date than it was written down with.
+    pub async fn mark_running_until(
+        &self,
+        sequence: i64,
+        objects: &[AppliedObject],
+        ends_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
         let text = to_json("objects", objects)?;
+        let ends_at = ends_at.map(Timestamp::as_microsecond);
         let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
             dsl::services.find(sequence)
         )
         .filter(dsl::state.eq(ServiceState::Starting.as_str()))
-        .set((dsl::state.eq(ServiceState::Running.as_str()), dsl::objects.eq(&text)))
+        .set((
+            dsl::state.eq(ServiceState::Running.as_str()),
+            dsl::objects.eq(&text),
+            ends_at.map(|it| dsl::ends_at.eq(it)),
+        ))
         .execute(connection))?;
         Ok(changed == 1)
     }

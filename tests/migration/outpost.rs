@@ -1,13 +1,13 @@
 //! A JupyterHub Outpost is taken over while its servers run.
 
 use k8smgr::domain::{Credential, OutpostName, ServerName, StartId};
-use k8smgr::services::Polled;
 use serde_json::{Value, json};
 
-use crate::outpost_database::{KEY, OTHER_KEY, Start, canary, database, import, put_pod, put_server};
+use crate::outpost_database::{ADDRESS, KEY, OTHER_KEY, Start, canary, database, import, put_pod, put_server};
 use crate::reference::new_installation;
 use crate::support::app::TestApp;
 use crate::support::wait::eventually;
+use crate::support::wire::Request;
 
 /// The Outpost's own variables.
 const VARIABLES: [(&str, &str); 3] = [("OUTPOST_CRYPT_KEY", KEY), ("usernames", "hub1;hub2"), ("passwords", "pw1;pw2")];
@@ -24,8 +24,11 @@ fn default_server() -> Start {
     Start::new("", "sid2", "jupyter-alice")
 }
 
-async fn polled(app: &TestApp, start: &Start) -> Polled {
-    app.app().services.poll(&Credential::parse(start.hub).unwrap(), &name(start)).await.unwrap()
+/// The answer to the hub that has it, as the Outpost would give it.
+async fn polled(app: &TestApp, start: &Start) -> String {
+    let answer = app.send_as("hub1:pw1", Request::get(&format!("/services/{}/{}", start.name, start.start_id))).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body
 }
 
 fn name(start: &Start) -> ServerName {
@@ -69,11 +72,13 @@ async fn the_servers_of_an_outpost_are_polled_explained_and_stopped_without_a_tr
 
     app.start_process().await;
     for start in [&lab, &default_server] {
-        eventually("it is polled", async || matches!(polled(&app, start).await, Polled::Runs(_)).then_some(())).await;
+        let runs = async || (polled(&app, start).await == r#"{"status":null,"logs":[]}"#).then_some(());
+        eventually("it runs", runs).await;
     }
     let record =
         app.app().store.newest_service(&Credential::parse("hub1").unwrap(), &name(&lab)).await.unwrap().unwrap();
     assert_eq!((record.flavor.as_deref(), record.jhub_user_id), (Some("small"), 7));
+    assert_eq!(record.address(), Some(ADDRESS));
     assert_eq!(record.ends_at.unwrap().to_string(), "2033-12-24T18:00:00Z");
     assert_eq!(record.start_date.to_string(), "2026-11-20T11:36:30.41584Z");
     // The hub's tokens are in the Secret that owns the rest, and nowhere else.
@@ -82,19 +87,20 @@ async fn the_servers_of_an_outpost_are_polled_explained_and_stopped_without_a_tr
     let pod = app.cluster.get("Pod", "jupyter-alice--lab").await.unwrap();
     assert_eq!(pod["metadata"]["annotations"]["k8smgr.io/main-container"], "notebook");
     assert!(!pod.to_string().contains("canary"), "{pod}");
+    // The other protocol does not see them.
+    app.send_as("hub1:pw1", Request::get("/api/services/")).await.assert(200, "[]");
+
     let state = json!({"terminated": {"exitCode": 3, "reason": "Error"}});
     let status = json!({"name": "notebook", "image": "x/run:1", "imageID": "", "ready": false, "restartCount": 0, "state": state});
     app.cluster.set_pod_status("jupyter-alice", json!({"phase": "Failed", "containerStatuses": [status]})).await;
-    let ended = eventually("its end is seen", async || {
-        let polled = polled(&app, &default_server).await;
-        (!polled.is_running()).then_some(polled)
-    });
-    let Polled::Status(ended) = ended.await else { panic!("an end is told from the database") };
-    assert_eq!(ended.details.unwrap().error, "Service status is Failed");
-    assert!(polled(&app, &lab).await.is_running());
+    let ended = async || (polled(&app, &default_server).await == r#"{"status":3,"logs":[]}"#).then_some(());
+    eventually("its end is seen", ended).await;
+    assert_eq!(polled(&app, &lab).await, r#"{"status":null,"logs":[]}"#);
 
     for start in [&lab, &default_server] {
-        app.app().services.stop(&Credential::parse("hub1").unwrap(), &name(start)).await.unwrap();
+        let path = format!("/services/{}/{}", start.name, start.start_id);
+        let stopped = app.send_as("hub1:pw1", Request::new("DELETE", &path)).await;
+        assert_eq!(stopped.status, 200, "{}", stopped.body);
     }
     app.cluster.nothing_of("").await;
     app.end().await;

@@ -16,6 +16,7 @@ use crate::support::app::TestApp;
 
 pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 pub const OTHER_KEY: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+pub const ADDRESS: &str = "http://jupyter-alice--lab.golden.svc.cluster.local:8888";
 pub const START_DATE: &str = "2026-11-20 11:36:30.415840";
 
 /// As the Outpost seals it.
@@ -86,7 +87,7 @@ pub fn database(app: &TestApp, starts: &[Start]) -> PathBuf {
         sql_query(
             "INSERT INTO service (name, start_id, jupyterhub_username, last_update, start_date, end_date, state_stored, \
              start_pending, stop_pending, body, state, start_response, jupyterhub_user_id, flavor) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 7, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 7, ?)",
         )
         .bind::<sql_types::Text, _>(start.name)
         .bind::<sql_types::Text, _>(start.start_id)
@@ -99,6 +100,7 @@ pub fn database(app: &TestApp, starts: &[Start]) -> PathBuf {
         .bind::<sql_types::Bool, _>(start.stop_pending)
         .bind::<sql_types::Binary, _>(body)
         .bind::<sql_types::Binary, _>(fernet(start.key, &state))
+        .bind::<sql_types::Binary, _>(fernet(start.key, &json!({ "service": ADDRESS })))
         .bind::<sql_types::Nullable<sql_types::Text>, _>(start.flavor)
         .execute(&mut connection)
         .unwrap();

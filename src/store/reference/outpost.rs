@@ -38,6 +38,9 @@ pub struct OutpostService {
     /// A Fernet token of JSON: what its spawner needs to find it again.
     #[diesel(sql_type = Nullable<Binary>)]
     pub state: Option<Vec<u8>>,
+    /// A Fernet token of JSON: what its start was answered.
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub start_response: Option<Vec<u8>>,
     #[diesel(sql_type = Nullable<Text>)]
     pub flavor: Option<String>,
 }
@@ -47,14 +50,16 @@ pub(super) const HUBS: &str = "SELECT name FROM jupyterhub ORDER BY name";
 pub(super) const OF_SQLITE: &str = "SELECT COALESCE(name, '') AS name, COALESCE(start_id, '0') AS start_id, \
      jupyterhub_username, CAST(COALESCE(jupyterhub_user_id, 0) AS BIGINT) AS jupyterhub_user_id, \
      CAST(start_date AS TEXT) AS start_date, CAST(end_date AS TEXT) AS end_date, \
-     COALESCE(state_stored, 0) AS state_stored, COALESCE(stop_pending, 0) AS stop_pending, body, state, flavor \
+     COALESCE(state_stored, 0) AS state_stored, COALESCE(stop_pending, 0) AS stop_pending, body, state, \
+     start_response, flavor \
      FROM service ORDER BY id";
 
 pub(super) const OF_POSTGRES: &str = "SELECT COALESCE(name, '') AS name, COALESCE(start_id, '0') AS start_id, \
      jupyterhub_username, CAST(COALESCE(jupyterhub_user_id, 0) AS BIGINT) AS jupyterhub_user_id, \
      to_char(start_date AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') AS start_date, \
      to_char(end_date AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') AS end_date, \
-     COALESCE(state_stored, FALSE) AS state_stored, COALESCE(stop_pending, FALSE) AS stop_pending, body, state, flavor \
+     COALESCE(state_stored, FALSE) AS state_stored, COALESCE(stop_pending, FALSE) AS stop_pending, body, state, \
+     start_response, flavor \
      FROM service ORDER BY id";
 
 /// As in `tables.rs`.
