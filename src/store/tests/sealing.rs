@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::Limits;
 use crate::domain::record::{Details, ServiceRecord, ServiceState};
 use crate::store::url::Kind;
-use crate::store::{CryptKeys, FoundService, Inserted, KeyId, Sealing};
+use crate::store::{Claimed, CryptKeys, FoundService, Inserted, KeyId, Sealing};
 
 const CANARY: &str = "canary-7c1f";
 const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -86,8 +87,12 @@ pub async fn every_way_to_write_and_read_a_service_knows_the_keys(database: Test
     let mut written = vec![store.insert_service(&with_canary("lab0", "s1")).await.unwrap().expect_new()];
     let name = (credential("hub"), server("lab1"));
     let arrived = store.announce_arrival(&name).await.unwrap();
-    let new = with_canary("lab1", "s1");
-    written.push(store.insert_arrived_service(&new, arrived).await.unwrap().unwrap().expect_new());
+    let new = NewService { flavor: Some("small".to_owned()), ..with_canary("lab1", "s1") };
+    let limits = Limits { max: Some(5), ..Limits::default() };
+    match store.insert_arrived_service(&new, arrived, limits).await.unwrap() {
+        Claimed::Inserted(inserted) => written.push(inserted.expect_new()),
+        other => panic!("{other:?}"),
+    }
     let found = FoundService { new: with_canary("lab2", "s1"), is_stopping: false, is_adopted: true };
     written.push(store.insert_found_service(&found).await.unwrap().expect_new());
     match store.insert_service(&with_canary("lab0", "s1")).await.unwrap() {
