@@ -18,7 +18,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 
 use super::call::call;
-use super::{Api, Call, Reply};
+use super::{Api, Call, Reply, api_docs};
 use crate::auth::Principal;
 use crate::domain::group::Group;
 use crate::domain::{OutpostName, StartId};
@@ -35,6 +35,8 @@ const SERVICE: &str = "DELETE, GET, HEAD";
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
     Ping,
+    /// What this API is.
+    Description,
     Services,
     Asked(flavors::Question),
     Service(OutpostName, StartId),
@@ -52,6 +54,7 @@ impl Target {
         let is_whole = matches!(rest, None | Some(""));
         match first {
             "ping" if is_whole => Some(Self::Ping),
+            "openapi.json" if is_whole => Some(Self::Description),
             "services" if is_whole => Some(Self::Services),
             "services" => Some(rest.and_then(Self::service).unwrap_or(Self::Unknown)),
             _ if flavors::Question::read(first).is_some() => {
@@ -95,6 +98,7 @@ pub(super) fn routes(api: Api) -> BoxedFilter<(Reply,)> {
 async fn answer(target: Target, query: String, api: Api, call: Call) -> Reply {
     match target {
         Target::Ping => ping(&call),
+        Target::Description => api_docs::description(call),
         Target::Services => services::collection(api, call).await,
         Target::Asked(question) => flavors::answer(question, api, call).await,
         Target::Service(name, start_id) => services::item(name, start_id, &query, api, call).await,
@@ -150,6 +154,7 @@ mod tests {
             ("/credits/", Some(Target::Asked(flavors::Question::Credits))),
             ("/usercredits", Some(Target::Asked(flavors::Question::UserCredits))),
             ("/flavors/x", Some(Target::Unknown)),
+            ("/openapi.json", Some(Target::Description)),
             ("/services", Some(Target::Services)),
             ("/services/", Some(Target::Services)),
             ("/outpost/services/", Some(Target::Services)),
