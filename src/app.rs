@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::auth::{Authenticator, Users, create_startup_users};
+use crate::auth::{Authenticator, Users, create_hubs, create_startup_users};
 use crate::cluster::{Cluster, Deadline};
 use crate::config::{Config, Environment, SharedConfig};
 use crate::description::{Place, SharedCatalogue};
@@ -102,7 +102,11 @@ impl App {
         };
         let max_header_bytes = config.http.max_header_bytes;
         let config = SharedConfig::new(config);
-        let limits = Limits { max_header_bytes, config: config.clone() };
+        let limits = Limits {
+            max_header_bytes,
+            config: config.clone(),
+            outpost_base_path: environment.outpost_base_path.clone().into(),
+        };
         let waiting = database::Listeners { api: &listener, tls: tls.as_ref(), operators: operators.as_ref() };
         let store = database::open(&database_url, &waiting, limits.clone()).await?;
         let log_handlers = StoredLogHandlers::new(
@@ -191,6 +195,7 @@ impl App {
             config,
             health: health.clone(),
             metrics_page,
+            outpost_base_path: environment.outpost_base_path.clone().into(),
         };
         let operators = operators
             .map(|listener| serve_operators(listener, api.clone(), limits.clone(), ended.clone()))
@@ -322,7 +327,10 @@ fn user_jobs_site(environment: &Environment, site: &Site) -> user_jobs::Site {
 
 async fn create_users(store: &Store, config: &Config, environment: &Environment) -> anyhow::Result<()> {
     let superuser = environment.superuser_password.clone();
-    create_startup_users(store, superuser, &config.startup.create_user, |name| environment.user_password(name).cloned())
-        .await
-        .context("failed to create the users of startup.create_user")
+    create_startup_users(store, superuser, &config.startup.create_user, |name| {
+        environment.user_password(name).cloned()
+    })
+    .await
+    .context("failed to create the users of startup.create_user")?;
+    create_hubs(store, &environment.outpost_users).await.context("failed to create the users of `usernames`")
 }

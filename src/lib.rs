@@ -17,6 +17,7 @@ pub mod log_handlers;
 pub mod metrics;
 mod metrics_page;
 pub mod migration;
+pub mod outpost;
 pub mod reload;
 pub mod render;
 pub mod services;

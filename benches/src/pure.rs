@@ -75,6 +75,9 @@ impl Rendering {
             user_id: 7,
             user_options: &self.user_options,
             env_names: &[],
+            flavor: None,
+            resources: None,
+            outpost: None,
         };
         Ok(chosen.prepare(&request)?.manifests.len())
     }
@@ -115,6 +118,8 @@ pub fn observation() -> Observation {
         created: Timestamp::UNIX_EPOCH,
         phase: PodPhase::Pending,
         main,
+        is_ready: false,
+        exit_code: None,
         stuck_since,
         terminal_since: None,
         is_replaced: true,

@@ -68,7 +68,7 @@ pub fn environment(config: &Config, names: &Names) -> Result<BTreeMap<String, St
         .keys()
         .map(|name| (name.trim_start_matches("HTTP_").replace('_', "-"), "sample".to_owned()))
         .collect();
-    secret_data(config, &Json::Object(members), &headers, &names.server_name, &names.id)
+    secret_data(config, &Json::Object(members), &headers, names.server_name.as_str(), &names.id)
 }
 
 /// A start of `service` with the environment `env`.
@@ -90,6 +90,9 @@ pub fn request(
         user_options,
         env,
         certs: None,
+        flavor: None,
+        resources: Json::empty_object(),
+        outpost: None,
         chosen: Chosen::from_disk(config),
     }
 }

@@ -7,12 +7,14 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 
 use super::secret_url::SecretUrl;
-use crate::domain::Credential;
+use crate::domain::{Credential, NameError};
 
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 /// The names that the reference has them by.
 const TLS_CERTIFICATE: &str = "GUNICORN_SSL_CRT";
 const TLS_KEY: &str = "GUNICORN_SSL_KEY";
+const USERNAMES: &str = "usernames";
+const PASSWORDS: &str = "passwords";
 const PASSWORD_SUFFIX: &str = "_USER_PASS";
 
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,8 @@ pub enum EnvironmentError {
     HalfOfTls { set: &'static str, missing: &'static str },
     #[error("SQL_DATABASE is needed with SQL_ENGINE={0}")]
     MissingDatabase(String),
+    #[error("`{name}` in usernames cannot be a user: {reason}")]
+    NotAUser { name: String, reason: NameError },
 }
 
 /// What the environment says. An empty variable counts as not set.
@@ -50,6 +54,11 @@ pub struct Environment {
     pub smtp_login: Option<(String, SecretString)>,
     /// SSHCONFIGFILE: the ssh configuration by which user jobs are reached.
     pub ssh_config_file: Option<PathBuf>,
+    /// OUTPOST_BASE_PATH: beneath it hubs of Outpost's protocol are served, too. Begins with a slash and does not end with one;
+    /// empty where it is not set.
+    pub outpost_base_path: String,
+    /// `usernames` and `passwords`, by position: hubs to create at the start.
+    pub outpost_users: Vec<(Credential, SecretString)>,
     /// POD_NAME, else HOSTNAME: the pod that we run in.
     pub pod_name: Option<String>,
     /// All variables: the configuration names some of them, and their values may be credentials.
@@ -86,6 +95,8 @@ impl Environment {
             superuser_password: secret("SUPERUSER_PASS"),
             smtp_login: get("LOG_SMTP_USER").zip(secret("LOG_SMTP_PASSWORD")),
             ssh_config_file: get("SSHCONFIGFILE").map(PathBuf::from),
+            outpost_base_path: base_path(get("OUTPOST_BASE_PATH")),
+            outpost_users: outpost_users(variables)?,
             pod_name: get("POD_NAME").or_else(|| get("HOSTNAME")),
             variables: variables.keys().filter_map(|name| Some((name.clone(), secret(name)?))).collect(),
         })
@@ -113,6 +124,27 @@ fn tls_files(certificate: Option<String>, key: Option<String>) -> Result<Option<
         (None, Some(_)) => half(TLS_KEY, TLS_CERTIFICATE),
         (None, None) => Ok(None),
     }
+}
+
+fn base_path(given: Option<String>) -> String {
+    let given = given.unwrap_or_default();
+    match given.trim_matches('/') {
+        "" => String::new(),
+        path => format!("/{path}"),
+    }
+}
+
+/// As Outpost reads them: lists by semicolons, empty items dropped from each, a name without a password left out.
+fn outpost_users(variables: &BTreeMap<String, String>) -> Result<Vec<(Credential, SecretString)>, EnvironmentError> {
+    let items = |name: &str| {
+        let text = variables.get(name).map(String::as_str).unwrap_or_default();
+        text.split(';').filter(|it| !it.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let user = |(name, password): (String, String)| match Credential::parse(&name) {
+        Ok(credential) => Ok((credential, SecretString::from(password))),
+        Err(reason) => Err(EnvironmentError::NotAUser { name, reason }),
+    };
+    items(USERNAMES).into_iter().zip(items(PASSWORDS)).map(user).collect()
 }
 
 fn label(name: &'static str, value: String) -> Result<String, EnvironmentError> {
@@ -182,6 +214,21 @@ mod tests {
         assert_eq!(password("my-hub.2"), Some("b"));
         assert_eq!(password("empty"), None);
         assert!(!format!("{it:?}").contains("\"b\""));
+    }
+
+    #[test]
+    fn hubs_of_outpost_are_listed_by_position() {
+        let users = |names: &str, passwords: &str| {
+            let it = environment(&[("usernames", names), ("passwords", passwords)]).unwrap().outpost_users;
+            it.iter().map(|(name, password)| format!("{name}={}", password.expose_secret())).collect::<Vec<_>>()
+        };
+        assert_eq!(users("hub1;hub2", "a;b:c"), ["hub1=a", "hub2=b:c"]);
+        assert_eq!(users(";hub1;;hub2;hub3", "a;;b;"), ["hub1=a", "hub2=b"]);
+        assert!(users("", "a").is_empty());
+        assert!(environment(&[("usernames", "a b"), ("passwords", "x")]).is_err());
+        for (given, expected) in [("", ""), ("/", ""), ("/outpost/", "/outpost"), ("a/b", "/a/b")] {
+            assert_eq!(environment(&[("OUTPOST_BASE_PATH", given)]).unwrap().outpost_base_path, expected);
+        }
     }
 
     #[test]

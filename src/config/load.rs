@@ -127,6 +127,9 @@ fn out_of_range(config: &Config) -> Option<(&'static str, &'static str)> {
     if let Some(incomplete) = config.tls.incomplete() {
         return Some(incomplete);
     }
+    if config.outpost.values().any(super::Outpost::out_of_range) {
+        return Some(("outpost.<name>.start_timeout_seconds", "must be from 1 to 3600"));
+    }
     let at_least = [
         ("services.max_description_bytes", config.services.max_description_bytes >= 1, "must be at least 1"),
         ("services.shrunken_list_percent", config.services.shrunken_list_percent <= 100, "must be at most 100"),

@@ -14,6 +14,7 @@ mod logs;
 mod metrics;
 mod name_pattern;
 mod ordered_values;
+mod outpost;
 mod progress_messages;
 mod secret_url;
 mod services;
@@ -45,6 +46,7 @@ pub use logs::Logs;
 pub use metrics::Metrics;
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;
+pub use outpost::{AdmittedValues, DescriptionPath, Outpost};
 pub use progress_messages::{Message, ProgressMessages};
 pub use secret_url::SecretUrl;
 pub use services::{Services, Skip, Ssl};
@@ -74,6 +76,8 @@ pub struct Config {
     /// How hubs, by their logins, are told of their users' starts. One that is not named here is told by the defaults.
     pub hubs: BTreeMap<String, Hub>,
     pub progress_messages: ProgressMessages,
+    /// Hubs that speak Outpost's protocol (`/services`), by their logins.
+    pub outpost: BTreeMap<String, Outpost>,
     /// What is done once at the start of K8s Manager.
     pub startup: Startup,
     /// Headlines shown to users instead of the built-in ones, by the place that fails: `services.utils.common.start_service_2`
@@ -116,6 +120,7 @@ impl Default for Config {
             tunnel: Vec::new(),
             hubs: BTreeMap::new(),
             progress_messages: ProgressMessages::default(),
+            outpost: BTreeMap::new(),
             startup: Startup::default(),
             error_messages: BTreeMap::new(),
             custom_headers_keys: headers.map(|(header, key)| (header.to_owned(), key.to_owned())).into(),

@@ -29,6 +29,7 @@ mod yaml_scalar;
 mod fixture_tests;
 
 use crate::config::Config;
+use crate::domain::outpost::OutpostStart;
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 
 pub use catalogue::{Broken, Catalogue, Chosen, Place, SharedCatalogue};
@@ -60,6 +61,11 @@ pub struct DescriptionRequest<'a> {
     pub user_options: &'a Json,
     /// The keys of the environment, for templates.
     pub env_names: &'a [String],
+    /// What it counts as, and that flavor's resources (an object).
+    pub flavor: Option<&'a str>,
+    pub resources: Option<&'a Json>,
+    /// What its hub expects, where it speaks Outpost's protocol.
+    pub outpost: Option<&'a OutpostStart>,
 }
 
 /// A description ready to be applied.

@@ -149,6 +149,7 @@ mod tests {
             uid: Some("of another time".to_owned()),
             is_workload: false,
             is_kept: false,
+            address: None,
         };
         NewService {
             credential: Credential::parse("hub").unwrap(),

@@ -9,6 +9,7 @@ pub mod mark;
 pub mod names;
 pub mod news;
 pub mod object_id;
+pub mod outpost;
 pub mod pod_state;
 pub mod record;
 pub mod service_json;

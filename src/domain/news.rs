@@ -7,7 +7,7 @@ use super::record::Details;
 use super::{AppliedObject, Credential, Moment, ObjectId};
 
 /// One thing that happened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum News {
     /// It is written down; nothing is made yet.
     Begun(Box<BegunStart>),
@@ -19,6 +19,15 @@ pub enum News {
     Gone { sequence: i64 },
 }
 
+impl News {
+    pub fn sequence(&self) -> i64 {
+        match self {
+            News::Begun(begun) => begun.start.sequence,
+            News::Made { sequence } | News::Ended { sequence, .. } | News::Gone { sequence } => *sequence,
+        }
+    }
+}
+
 /// A service that seems to be over to somebody who saw its pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspicion {
@@ -28,7 +37,7 @@ pub struct Suspicion {
 }
 
 /// A start and where its hub wants to hear of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BegunStart {
     pub start: StartUnderWay,
     pub began: Moment,

@@ -55,7 +55,7 @@ pub async fn start_request(
     };
     let object_id = ObjectId::new(&server_name, &start_id);
     let chosen = choose(credential, &service);
-    let env = secret_data(&chosen.config, &env, &headers(call), &server_name, &object_id)
+    let env = secret_data(&chosen.config, &env, &headers(call), server_name.as_str(), &object_id)
         .map_err(|error| ApiError::WrongFields(vec![("env", error.to_string())]))?;
     if !matches!(body.get("auth_state"), None | Some(Json::Object(_) | Json::Null)) {
         return Err(ApiError::WrongFields(vec![("auth_state", "Must be an object.".to_owned())]));
@@ -71,6 +71,9 @@ pub async fn start_request(
         user_options,
         env,
         certs,
+        flavor: None,
+        resources: Json::empty_object(),
+        outpost: None,
         chosen,
     })
 }

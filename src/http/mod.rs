@@ -12,6 +12,7 @@ mod input;
 mod log_handlers;
 mod log_test;
 mod metrics;
+mod outpost;
 mod reply;
 mod roots;
 mod server;
@@ -53,6 +54,8 @@ pub struct Api {
     pub config: crate::config::SharedConfig,
     pub health: Arc<Conditions>,
     pub metrics_page: Arc<MetricsPage>,
+    /// OUTPOST_BASE_PATH, or nothing.
+    pub outpost_base_path: Arc<str>,
 }
 
 const SERVICES: Area = Area { access: Access::WEBSERVICE, allow: "GET, POST, HEAD, OPTIONS" };
@@ -101,7 +104,7 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
     let nothing = path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))
         .or(path!("api" / "logs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOGS))).unify();
     let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
-    services.or(open.or(logs).unify().or(users).unify().or(user_jobs).unify().or(nothing).unify().or(unknown).unify()).unify().boxed()
+    services.or(outpost::routes(api)).unify().or(open.or(logs).unify().or(users).unify().or(user_jobs).unify().or(nothing).unify().or(unknown).unify()).unify().boxed()
 }
 
 /// What is served on `metrics.listen`.

@@ -192,7 +192,7 @@ mod tests {
         let values = Values::default();
         assert_eq!(html(Step::Pulled, &values, Duration::ZERO, &messages), None);
         assert_eq!(html(Step::Created, &values, Duration::ZERO, &messages).unwrap(), "<b>{ 0 s</b>");
-        let details = Details { error: "E".to_owned(), detailed_error: "<p>logs</p>".to_owned() };
+        let details = Details::new("E", "<p>logs</p>");
         let exit = Exit { code: 137, reason: "OOMKilled".to_owned() };
         assert_eq!(
             failure_html(&details, Some(&exit), Duration::ZERO, &messages),

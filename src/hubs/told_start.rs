@@ -248,6 +248,7 @@ mod tests {
             uid: None,
             is_workload: false,
             is_kept: false,
+            address: None,
         };
         let start = StartUnderWay {
             sequence: 1,
@@ -332,7 +333,7 @@ mod tests {
         it.story.see_pod(&pod(crashed), at(now));
         it.has_changed();
         assert!(it.is_suspicious(at(now)) && !it.is_suspicious(at(now + 1000)) && it.is_suspicious(at(now + 2000)));
-        let details = Details { error: "E".to_owned(), detailed_error: "D".to_owned() };
+        let details = Details::new("E", "D");
         it.end(&details, at(now), &messages);
         it.end(&details, at(now), &messages);
         assert!(!it.is_suspicious(at(now + 9000)));

@@ -148,6 +148,7 @@ impl Services {
             uid: None,
             is_workload,
             is_kept: false,
+            address: None,
         }
     }
 
@@ -190,6 +191,7 @@ impl Services {
         Ok(AppliedObject {
             namespace: namespace.map(str::to_owned),
             is_kept: manifest.is_kept(),
+            address: None,
             ..self.target(api_version, kind, manifest.name.clone(), manifest.counts)
         })
     }

@@ -99,6 +99,7 @@ impl Services {
                 uid: pod.uid,
                 is_workload: true,
                 is_kept: false,
+                address: None,
             };
             let is_marked = |there: &ObjectMeta| is_marked(there, &mark, &target);
             let change = |there: &ObjectMeta| {

@@ -12,6 +12,11 @@ pub enum StartError {
     /// The name is in use by a start of another hub, or by another server of this one.
     #[error("the name {object_id} is in use by another service")]
     NameTaken { object_id: String },
+    #[error(
+        "the service description has no Service with a port, so the hub cannot reach the server: add one, named \
+         `{{{{outpost.pod_name}}}}` (here {pod_name}), with port `{{{{outpost.port}}}}` (here {port})"
+    )]
+    NoAddress { pod_name: String, port: u16 },
     #[error("failed to make the user's home: {0}")]
     Home(#[from] HomeError),
     #[error(transparent)]
@@ -36,6 +41,7 @@ impl StartError {
         match self {
             StartError::Description(_) => "description",
             StartError::NameTaken { .. } => "name_taken",
+            StartError::NoAddress { .. } => "no_address",
             StartError::Home(_) => "home",
             StartError::Cluster(_) => "cluster",
             StartError::Stopped => "stopped",

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Services, Site, StartError};
+use super::{Services, Site, StartError, address};
 use crate::cluster::{Cluster, ClusterError, Deadline};
 use crate::config::Config;
 use crate::description::names::{certs_secret_name, secret_name};
 use crate::description::{Chosen, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared, rebuild_data};
+use crate::domain::outpost::OutpostStart;
 use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
 
 /// A start as a hub asked for it, checked. No `Debug`: it holds tokens.
@@ -30,6 +31,12 @@ pub struct StartRequest {
     pub env: BTreeMap<String, String>,
     /// What the certs Secret holds, where the hub sent certificates.
     pub certs: Option<BTreeMap<String, String>>,
+    /// What it counts as, where there are limits.
+    pub flavor: Option<String>,
+    /// The flavor's resources, for templates; an object.
+    pub resources: Json,
+    /// What its hub expects, where it speaks Outpost's protocol.
+    pub outpost: Option<OutpostStart>,
     /// The description, and the configuration that everything of this start goes by.
     pub chosen: Chosen,
 }
@@ -55,6 +62,9 @@ impl StartRequest {
             user_id: self.jhub_user_id,
             user_options: &self.user_options,
             env_names,
+            flavor: self.flavor.as_deref(),
+            resources: Some(&self.resources),
+            outpost: self.outpost.as_ref(),
         }
     }
 }
@@ -77,6 +87,7 @@ impl Services {
     pub(super) async fn plan(&self, request: StartRequest, deadline: Deadline) -> Result<Plan, StartError> {
         let site = self.site.clone();
         let start_date = self.clock.now();
+        let outpost = request.outpost.clone();
         let mut prepared = match request.chosen.is_light() {
             true => prepare(&site, request, start_date)?,
             false => {
@@ -86,6 +97,11 @@ impl Services {
             }
         };
         self.locate(&mut prepared.objects, deadline).await?;
+        if let Some(start) = &outpost
+            && !address::note(&mut prepared.objects, start)
+        {
+            return Err(StartError::NoAddress { pod_name: start.pod_name.clone(), port: start.port });
+        }
         prepared.new.objects = prepared.objects.iter().map(|it| it.target.clone()).collect();
         if let Some(owner) = prepared.objects.first_mut() {
             for (key, value) in rebuild_data::annotations(&prepared.new, false) {
@@ -127,7 +143,7 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
         namespace: site.namespace.clone(),
         objects: Vec::new(),
         update_manifest: prepared.update_text,
-        flavor: None,
+        flavor: request.flavor,
         ends_at: None,
     };
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
@@ -182,6 +198,7 @@ impl Planned {
             uid: None,
             is_workload: manifest.counts,
             is_kept: manifest.is_kept(),
+            address: None,
         };
         Self { target, manifest }
     }

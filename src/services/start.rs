@@ -145,7 +145,7 @@ impl Services {
         tracing::warn!(id = %record.object_id, %error, "a start failed after its hub was answered");
         let config = self.config.current();
         let headline = config.error_message("services.utils.common.start_service_2", "Could not start service");
-        let details = Details { error: headline.to_owned(), detailed_error: escape_html(&error.to_string()) };
+        let details = Details::new(headline, escape_html(&error.to_string()));
         let is_latched = self.store.latch_end(record.sequence, &details, self.clock.now()).await.unwrap_or(false);
         if is_latched {
             self.announce(News::Ended { sequence: record.sequence, details: details.clone() });
@@ -244,7 +244,7 @@ impl Services {
     }
 
     async fn carry_out(
-        &self,
+        self: &Arc<Self>,
         plan: Plan,
         record: &mut ServiceRecord,
         deadline: Deadline,
@@ -266,6 +266,7 @@ impl Services {
             (home, Ok(())) => home?,
         }
         acceptance.accept(record);
+        self.replace_older(record, finish).await?;
         // Nobody reads the files: they are written beside.
         let id = record.object_id.clone();
         let written = self.write_files(&id, files);

@@ -1,8 +1,8 @@
 //! Announces what happens to starts, and ends at once what somebody saw fail, as the next poll would. Knows nobody who
 //! listens, waits for nobody, and loses what nobody takes.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -25,17 +25,18 @@ const AT_ONCE: usize = 8;
 const READING_TIME: Duration = Duration::from_secs(3);
 
 impl Services {
-    /// Where news go from now on.
+    /// Where news go, too, from now on.
     pub fn announce_to(&self, listener: mpsc::Sender<News>) {
-        let _ = self.news.set(listener);
+        self.news.write().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
 
     pub(super) fn announce(&self, news: News) {
-        if let Some(listener) = self.news.get()
-            && let Err(error) = listener.try_send(news)
-        {
-            tracing::debug!(%error, "nobody hears of a start");
+        for listener in self.news.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Err(error) = listener.try_send(news.clone()) {
+                tracing::debug!(%error, "nobody hears of a start");
+            }
         }
+        self.changes.tell(&news.sequence());
     }
 
     pub(super) fn announce_begun(&self, plan: &Plan, record: &ServiceRecord) {
@@ -107,7 +108,7 @@ impl Services {
     }
 
     /// The pod of a start, where it still waits to be started again after its crashes, and no other one serves.
-    async fn crashing_pod(&self, label: &str) -> Option<PodObservation> {
+    pub(super) async fn crashing_pod(&self, label: &str) -> Option<PodObservation> {
         let pods = self.cluster.watches().observe(label).pods;
         if pods.iter().any(PodObservation::serves) {
             return None;

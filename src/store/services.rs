@@ -188,6 +188,21 @@ impl Store {
             .load(connection))?)
     }
 
+    /// All starts of one user of a credential, oldest first.
+    pub async fn services_of_user(
+        &self,
+        credential: &Credential,
+        jhub_user_id: i64,
+    ) -> Result<Vec<ServiceRecord>, StoreError> {
+        let credential = credential.to_string();
+        all(query!(self.read, |connection| dsl::services
+            .filter(dsl::credential.eq(&credential))
+            .filter(dsl::jhub_user_id.eq(jhub_user_id))
+            .order(dsl::sequence)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
     /// All starts of a credential, oldest first: which there are and their states. What is not understood is left out.
     pub async fn sequences_of(&self, credential: &Credential) -> Result<Vec<(i64, ServiceState)>, StoreError> {
         let credential = credential.to_string();

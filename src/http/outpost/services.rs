@@ -1,0 +1,218 @@
+//! `/services` and `/services/<name>/<start id>`.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use super::error::Invalid;
+use super::{Api, Call, OutpostError, Reply, SERVICE, SERVICES, admit, body, view};
+use crate::domain::record::Details;
+use crate::domain::{Credential, OutpostName, ServerName, ServiceName, StartId};
+use crate::outpost::{self, Place, RequestError};
+use crate::services::{PollError, StartError, StopError, UpError};
+
+pub async fn collection(api: Api, mut call: Call) -> Reply {
+    let reply = async {
+        let principal = admit(&api, &call, SERVICES).await?;
+        match call.method {
+            Method::POST => Box::pin(start(&api, &principal.credential, &mut call)).await,
+            _ => list(&api, &principal.credential).await,
+        }
+    };
+    reply.await.unwrap_or_else(|error: OutpostError| error.reply(Some(SERVICES)))
+}
+
+pub async fn item(name: OutpostName, start_id: StartId, query: &str, api: Api, call: Call) -> Reply {
+    let reply = async {
+        let principal = admit(&api, &call, SERVICE).await?;
+        let service = Asked {
+            credential: &principal.credential,
+            server_name: ServerName::of_outpost(&name, &start_id),
+            wants_logs: wants_logs(query),
+        };
+        match call.method {
+            Method::DELETE => Box::pin(stop(&api, &service, is_async(&call))).await,
+            _ => poll(&api, &service).await,
+        }
+    };
+    reply.await.unwrap_or_else(|error: OutpostError| error.reply(Some(SERVICE)))
+}
+
+/// One start that is polled or stopped.
+struct Asked<'a> {
+    credential: &'a Credential,
+    server_name: ServerName,
+    wants_logs: bool,
+}
+
+/// Exactly this word: anything else means a start or stop that is waited for.
+fn is_async(call: &Call) -> bool {
+    call.headers.get("execution-type").is_some_and(|it| it.as_bytes() == b"async")
+}
+
+fn wants_logs(query: &str) -> bool {
+    query
+        .split('&')
+        .filter_map(|it| it.split_once('='))
+        .any(|(key, value)| key == "collect_logs" && value.eq_ignore_ascii_case("true"))
+}
+
+async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Reply, OutpostError> {
+    let config = api.config.current();
+    let is_async = is_async(call);
+    let body = read_start(call, &config.http).await?;
+    let headers: Vec<_> = call
+        .headers
+        .keys()
+        .filter_map(|name| Some((name.as_str().to_owned(), call.header_text(name.as_str())?)))
+        .collect();
+    let choose = |credential: &Credential, service: &ServiceName| api.services.choose(credential, service);
+    let place = Place { config: &config, namespace: api.services.namespace(), choose };
+    let request = outpost::start_request(place, credential, body, &headers)?;
+    match is_async {
+        true => {
+            api.services.start_in_background(request).await?;
+            Ok(Reply::json(StatusCode::ACCEPTED, view::ADDRESS_LATER))
+        }
+        false => {
+            let record = api.services.start_and_wait(request).await?;
+            Ok(Reply::json(StatusCode::OK, view::started(&record)))
+        }
+    }
+}
+
+async fn read_start(call: &mut Call, limits: &crate::config::Http) -> Result<outpost::StartBody, OutpostError> {
+    let timeout = Duration::from_secs(limits.request_timeout_seconds);
+    let read = tokio::time::timeout(timeout, body::read_object(call, limits.max_body_bytes));
+    body::start(&read.await.map_err(|_| OutpostError::BodyBrokeOff)??)
+}
+
+async fn list(api: &Api, credential: &Credential) -> Result<Reply, OutpostError> {
+    let services = api.services.list_outpost(credential).await;
+    Ok(Reply::json(StatusCode::OK, view::list(&services)))
+}
+
+async fn poll(api: &Api, asked: &Asked<'_>) -> Result<Reply, OutpostError> {
+    let Asked { credential, server_name, wants_logs } = asked;
+    let polled = api.services.poll_outpost(credential, server_name).await;
+    let Ok(polled) = polled else { return Err(OutpostError::NoSuchService) };
+    let logs = match wants_logs {
+        true => Box::pin(api.services.log_lines(credential, server_name)).await,
+        false => Vec::new(),
+    };
+    Ok(Reply::json(StatusCode::OK, view::polled(polled, &logs)))
+}
+
+async fn stop(api: &Api, asked: &Asked<'_>, is_async: bool) -> Result<Reply, OutpostError> {
+    let Asked { credential, server_name, wants_logs } = asked;
+    if is_async {
+        api.services.stop(credential, server_name).await?;
+        return Ok(Reply::json(StatusCode::ACCEPTED, "{}"));
+    }
+    let logs = match wants_logs {
+        true => api.services.log_lines(credential, server_name).await,
+        false => Vec::new(),
+    };
+    api.services.stop_and_wait(credential, server_name).await?;
+    Ok(Reply::json(StatusCode::OK, view::stopped(&logs)))
+}
+
+impl From<PollError> for OutpostError {
+    fn from(error: PollError) -> Self {
+        match error {
+            PollError::NotFound => OutpostError::NoSuchService,
+        }
+    }
+}
+
+impl From<StopError> for OutpostError {
+    fn from(error: StopError) -> Self {
+        match error {
+            StopError::NotFound => OutpostError::NoSuchService,
+        }
+    }
+}
+
+impl From<RequestError> for OutpostError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Choice(_) | RequestError::Template(_) => {
+                OutpostError::failed("ValueError", &error.to_string())
+            }
+            RequestError::Environment(error) => {
+                OutpostError::Invalid(vec![Invalid::new("value_error", &["env"], format!("Value error, {error}"))])
+            }
+        }
+    }
+}
+
+impl From<StartError> for OutpostError {
+    fn from(error: StartError) -> Self {
+        tracing::warn!(%error, "start failed");
+        let class = match &error {
+            StartError::Description(_) | StartError::NoAddress { .. } => "ValueError",
+            StartError::TooSlow => "TimeoutError",
+            _ => "RuntimeError",
+        };
+        OutpostError::failed(class, &error.to_string())
+    }
+}
+
+impl From<UpError> for OutpostError {
+    fn from(error: UpError) -> Self {
+        match error {
+            UpError::Start(error) => error.into(),
+            UpError::Failed(details) => OutpostError::failed("RuntimeError", &explanation(&details)),
+            UpError::TooSlow { details, .. } => OutpostError::failed("TimeoutError", &explanation(&details)),
+            UpError::Stopped => OutpostError::failed("RuntimeError", &error.to_string()),
+        }
+    }
+}
+
+/// Headline, exit code, then what was told of logs and events, as plain text.
+fn explanation(details: &Details) -> String {
+    let exit_code = details.exit_code.map(|it| format!(" (exit code {it})")).unwrap_or_default();
+    let further = plain_text(&details.detailed_error);
+    let separator = if further.is_empty() { "" } else { ": " };
+    format!("{}{exit_code}{separator}{further}", details.error)
+}
+
+/// HTML without its tags; what stood between them is separated.
+fn plain_text(html: &str) -> String {
+    let mut parts = Vec::new();
+    for piece in html.split('<') {
+        let text = piece.split_once('>').map_or(piece, |(_, text)| text).replace("&nbsp;", " ").replace("&nbsp", " ");
+        let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#x27;", "'"), ("&amp;", "&")];
+        let text = entities.iter().fold(text, |text, (entity, plain)| text.replace(entity, plain));
+        if !text.trim().is_empty() {
+            parts.push(text.trim().to_owned());
+        }
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_true_asks_for_logs() {
+        for (query, expected) in [
+            ("collect_logs=true", true),
+            ("x=1&collect_logs=TRUE", true),
+            ("collect_logs=1", false),
+            ("collect_logs", false),
+            ("", false),
+        ] {
+            assert_eq!(wants_logs(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn an_explanation_is_plain_text() {
+        let html = "<details><summary>&nbsp&nbspContainer Logs</summary>a &lt;b&gt;<br>c &amp; &#x27;d&#x27;</details>";
+        let details = Details { exit_code: Some(3), ..Details::new("Service status is Failed", html) };
+        assert_eq!(explanation(&details), "Service status is Failed (exit code 3): Container Logs; a <b>; c & 'd'");
+        assert_eq!(explanation(&Details::new("Gone", "")), "Gone");
+    }
+}
