@@ -173,6 +173,9 @@ impl App {
             clock,
             services: services.clone(),
             notices,
+            // Without flavors.yaml there are none.
+            flavors: Arc::new(|_| Box::pin(async { Ok("{}".to_owned()) })),
+            environment: environment.clone(),
             is_on_one_machine,
         });
         let authenticator = Arc::new(Authenticator::new(store.clone()));

@@ -94,6 +94,7 @@ pub fn request(
         resources: Json::empty_object(),
         outpost: None,
         chosen: Chosen::from_disk(config),
+        is_awaited: false,
     }
 }
 

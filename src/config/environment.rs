@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 
+use super::cleanup::{self, Cleanup};
 use super::secret_url::SecretUrl;
 use crate::domain::{Credential, NameError};
 
@@ -15,6 +17,7 @@ const TLS_CERTIFICATE: &str = "GUNICORN_SSL_CRT";
 const TLS_KEY: &str = "GUNICORN_SSL_KEY";
 const USERNAMES: &str = "usernames";
 const PASSWORDS: &str = "passwords";
+const CLEANUP_INTERVAL: &str = "JUPYTERHUB_CLEANUP_SLEEP_TIMER";
 const PASSWORD_SUFFIX: &str = "_USER_PASS";
 
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,8 @@ pub enum EnvironmentError {
     UnknownEngine(String),
     #[error("{set} is set and {missing} is not: TLS needs both, its certificate and its key")]
     HalfOfTls { set: &'static str, missing: &'static str },
+    #[error("{CLEANUP_INTERVAL} is `{0}`; it must be a number of seconds, at least 1")]
+    CleanupInterval(String),
     #[error("SQL_DATABASE is needed with SQL_ENGINE={0}")]
     MissingDatabase(String),
     #[error("`{name}` in usernames cannot be a user: {reason}")]
@@ -61,6 +66,9 @@ pub struct Environment {
     pub outpost_users: Vec<(Credential, SecretString)>,
     /// POD_NAME, else HOSTNAME: the pod that we run in.
     pub pod_name: Option<String>,
+    /// JUPYTERHUB_CLEANUP_NAMES, _URLS and _TOKENS, every JUPYTERHUB_CLEANUP_SLEEP_TIMER seconds; none where CHECK_SERVICES is
+    /// neither `true` nor `1`.
+    pub cleanup: Cleanup,
     /// All variables: the configuration names some of them, and their values may be credentials.
     variables: BTreeMap<String, SecretString>,
 }
@@ -98,6 +106,7 @@ impl Environment {
             outpost_base_path: base_path(get("OUTPOST_BASE_PATH")),
             outpost_users: outpost_users(variables)?,
             pod_name: get("POD_NAME").or_else(|| get("HOSTNAME")),
+            cleanup: cleanup(&get)?,
             variables: variables.keys().filter_map(|name| Some((name.clone(), secret(name)?))).collect(),
         })
     }
@@ -114,6 +123,20 @@ impl Environment {
     pub fn variable(&self, name: &str) -> Option<&SecretString> {
         self.variables.get(name)
     }
+}
+
+fn cleanup(get: &impl Fn(&str) -> Option<String>) -> Result<Cleanup, EnvironmentError> {
+    let seconds = match get(CLEANUP_INTERVAL) {
+        None => Cleanup::INTERVAL_SECONDS,
+        Some(text) => match text.parse() {
+            Ok(seconds @ 1..) => seconds,
+            _ => return Err(EnvironmentError::CleanupInterval(text)),
+        },
+    };
+    let is_on = get("CHECK_SERVICES").is_none_or(|it| matches!(it.to_lowercase().as_str(), "true" | "1"));
+    let list = |name| get(name).filter(|_| is_on).unwrap_or_default();
+    let (names, urls, tokens) = (list(cleanup::NAMES), list(cleanup::URLS), list(cleanup::TOKENS));
+    Ok(Cleanup::of_lists(&names, &urls, &tokens, Duration::from_secs(seconds)))
 }
 
 fn tls_files(certificate: Option<String>, key: Option<String>) -> Result<Option<(PathBuf, PathBuf)>, EnvironmentError> {
@@ -250,6 +273,28 @@ mod tests {
         assert_eq!(
             environment(&both[1..]).map(|_| ()).unwrap_err().to_string(),
             "SQL_DATABASE is needed with SQL_ENGINE=django.db.backends.mysql"
+        );
+    }
+
+    #[test]
+    fn lists_of_servers_are_compared_every_half_hour_unless_something_else_is_said() {
+        let hub = [
+            ("JUPYTERHUB_CLEANUP_NAMES", "hub1"),
+            ("JUPYTERHUB_CLEANUP_URLS", "http://hub/hub/api/servers"),
+            ("JUPYTERHUB_CLEANUP_TOKENS", "marker"),
+        ];
+        let found = environment(&hub).unwrap();
+        assert_eq!((found.cleanup.hubs.len(), found.cleanup.interval), (1, Duration::from_secs(1800)));
+        assert!(!format!("{found:?}").contains("marker"));
+        for (text, hubs) in [("false", 0), ("0", 0), ("True", 1), ("1", 1)] {
+            let variables = [hub.as_slice(), &[("CHECK_SERVICES", text)]].concat();
+            assert_eq!(environment(&variables).unwrap().cleanup.hubs.len(), hubs, "{text}");
+        }
+        let timer = |text| environment(&[("JUPYTERHUB_CLEANUP_SLEEP_TIMER", text)]).map(|it| it.cleanup.interval);
+        assert_eq!(timer("60").unwrap(), Duration::from_secs(60));
+        assert_eq!(
+            timer("0").unwrap_err().to_string(),
+            "JUPYTERHUB_CLEANUP_SLEEP_TIMER is `0`; it must be a number of seconds, at least 1"
         );
     }
 

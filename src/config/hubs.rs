@@ -75,6 +75,14 @@ impl ApiUrl {
         Ok(Self(uri))
     }
 
+    /// A whole URL in whose path names of servers may stand as users wrote them.
+    pub fn parse_unescaped(text: &str) -> Result<Self, &'static str> {
+        let text = text.trim();
+        let host = text.find("://").map_or(0, |it| it + 3);
+        let path = text[host..].find(['/', '?', '#']).map_or(text.len(), |it| host + it);
+        Self::parse(&format!("{}{}", &text[..path], utf8_percent_encode(&text[path..], NOT_IN_A_PATH)))
+    }
+
     pub fn uri(&self) -> &Uri {
         &self.0
     }

@@ -127,8 +127,8 @@ fn out_of_range(config: &Config) -> Option<(&'static str, &'static str)> {
     if let Some(incomplete) = config.tls.incomplete() {
         return Some(incomplete);
     }
-    if config.outpost.values().any(super::Outpost::out_of_range) {
-        return Some(("outpost.<name>.start_timeout_seconds", "must be from 1 to 3600"));
+    if let Some(wrong) = config.outpost.values().find_map(super::Outpost::out_of_range) {
+        return Some(wrong);
     }
     let at_least = [
         ("services.max_description_bytes", config.services.max_description_bytes >= 1, "must be at least 1"),

@@ -4,6 +4,7 @@
 //! what it does, its unit, and (last) whether a reload applies it. Nothing here logs or watches.
 
 mod changes;
+mod cleanup;
 pub mod environment;
 mod http;
 mod hubs;
@@ -36,6 +37,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cleanup::{Cleanup, CleanupHub};
 pub use environment::Environment;
 pub use http::Http;
 pub use hubs::{ApiUrl, Hub};

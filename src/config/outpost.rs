@@ -1,6 +1,8 @@
 //! Section `outpost`: how the starts of hubs that speak Outpost's protocol become starts of descriptions.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -21,6 +23,8 @@ const ALWAYS_ADMITTED: [&str; 8] = [
 ];
 /// A sync start keeps its request open for as long.
 const LONGEST_START_SECONDS: u64 = 3600;
+/// A hub lists a server only once it is up.
+const SHORTEST_GRACE_SECONDS: u64 = 60;
 
 /// One hub, by its login. One that is not named here must name a description in `user_options.service`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -43,6 +47,19 @@ pub struct Outpost {
     /// `request_kwargs_start` should be longer. Reload.
     #[schemars(range(min = 1, max = 3600))]
     pub start_timeout_seconds: u64,
+    /// File with the token by which the hub takes its flavors (JUPYTERHUB_FLAVORS_UPDATE_URL), for starts without a
+    /// JUPYTERHUB_FLAVORS_UPDATE_TOKEN. Read anew each time. Reload.
+    pub flavors_update_token_file: Option<PathBuf>,
+    /// The same token in an environment variable of this name; the file comes first. Reload.
+    pub flavors_update_token_env: Option<String>,
+    /// Whether the hub is asked, each time that K8s Manager was started, to make its tunnels to running servers again
+    /// (JUPYTERHUB_SETUPTUNNEL_URL). Only for a hub that reaches its servers through ssh: any other stops the server
+    /// for which it is asked. Reload.
+    pub tunnels_at_restart: bool,
+    /// A server that the hub's list (JUPYTERHUB_CLEANUP_URLS) lacks is stopped only when it is older than this, in seconds, at
+    /// least 60. A list without any server that runs here is doubted for as long after the hub's last start. Reload.
+    #[schemars(range(min = 60))]
+    pub cleanup_grace_seconds: u64,
 }
 
 impl Default for Outpost {
@@ -52,6 +69,10 @@ impl Default for Outpost {
             profiles: BTreeMap::new(),
             allow_override: BTreeMap::new(),
             start_timeout_seconds: 300,
+            flavors_update_token_file: None,
+            flavors_update_token_env: None,
+            tunnels_at_restart: false,
+            cleanup_grace_seconds: 1800,
         }
     }
 }
@@ -66,8 +87,17 @@ impl Outpost {
         }
     }
 
-    pub(super) fn out_of_range(&self) -> bool {
-        !(1..=LONGEST_START_SECONDS).contains(&self.start_timeout_seconds)
+    pub fn cleanup_grace(&self) -> Duration {
+        Duration::from_secs(self.cleanup_grace_seconds)
+    }
+
+    /// The field that is, and what it must be.
+    pub(super) fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
+        if !(1..=LONGEST_START_SECONDS).contains(&self.start_timeout_seconds) {
+            return Some(("outpost.<name>.start_timeout_seconds", "must be from 1 to 3600"));
+        }
+        let is_too_short = self.cleanup_grace_seconds < SHORTEST_GRACE_SECONDS;
+        is_too_short.then_some(("outpost.<name>.cleanup_grace_seconds", "must be at least 60"))
     }
 }
 
@@ -222,7 +252,7 @@ mod tests {
 
     #[test]
     fn it_is_written_as_it_is_read() {
-        let text = r#"{"default_service":"A/B","profiles":{"gpu":"A/C"},"allow_override":{"a":true,"b":"x*","c":["y"],"d":{"pattern":"z|w"},"e":{"max":2.0}},"start_timeout_seconds":60}"#;
+        let text = r#"{"default_service":"A/B","profiles":{"gpu":"A/C"},"allow_override":{"a":true,"b":"x*","c":["y"],"d":{"pattern":"z|w"},"e":{"max":2.0}},"start_timeout_seconds":60,"flavors_update_token_file":"/t","flavors_update_token_env":null,"tunnels_at_restart":true,"cleanup_grace_seconds":60}"#;
         assert_eq!(serde_json::to_string(&outpost(text)).unwrap(), text);
         for bad in [
             r#"{"default_service": "../x"}"#,

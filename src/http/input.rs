@@ -75,6 +75,7 @@ pub async fn start_request(
         resources: Json::empty_object(),
         outpost: None,
         chosen,
+        is_awaited: false,
     })
 }
 

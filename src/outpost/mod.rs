@@ -122,6 +122,7 @@ where
         flavor: None,
         resources: Json::empty_object(),
         outpost: Some(outpost),
+        is_awaited: false,
         chosen,
     })
 }

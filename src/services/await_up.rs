@@ -13,6 +13,7 @@ use tracing::Instrument;
 use super::judge::{End, Judged, Judgement};
 use super::plan::StartRequest;
 use super::{Services, StartError};
+use crate::domain::news::News;
 use crate::domain::record::Details;
 use crate::domain::status::{Failure, MainContainer, PodObservation};
 use crate::domain::{ServiceRecord, ServiceState};
@@ -51,9 +52,13 @@ impl Services {
     /// Starts a service and waits until its main container is ready. What fails leaves nothing.
     pub async fn start_and_wait(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, UpError> {
         let (services, begun, timeout) = (self.clone(), Instant::now(), timeout_of(&request));
+        let request = StartRequest { is_awaited: true, ..request };
         let work = async move {
             let record = services.start(request).await?;
-            let Err(error) = services.come_up(&record, begun, timeout).await else { return Ok(record) };
+            let Err(error) = services.come_up(&record, begun, timeout).await else {
+                services.announce(News::Answered { sequence: record.sequence });
+                return Ok(record);
+            };
             if !matches!(error, UpError::Stopped) {
                 // There may be nothing left to stop.
                 let _ = services.stop_and_wait(&record.credential, &record.server_name).await;

@@ -56,6 +56,7 @@ impl Services {
                 put(records);
                 last = end;
             }
+            self.announce(News::AllCounted);
         } else {
             let sequences: Vec<i64> = batch.services.iter().copied().collect();
             for page in sequences.chunks(usize::try_from(PAGE).unwrap_or(1)) {

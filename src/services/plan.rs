@@ -39,6 +39,8 @@ pub struct StartRequest {
     pub outpost: Option<OutpostStart>,
     /// The description, and the configuration that everything of this start goes by.
     pub chosen: Chosen,
+    /// Its hub waits with its request until the server is up: the answer tells a failure.
+    pub is_awaited: bool,
 }
 
 impl StartRequest {
@@ -81,6 +83,7 @@ pub struct Plan {
     pub objects: Vec<Planned>,
     pub files: Vec<DescriptionFile>,
     pub config: Arc<Config>,
+    pub is_awaited: bool,
 }
 
 impl Services {
@@ -131,6 +134,7 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
     let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
     let config = request.chosen.config;
     let files = rendered_files(&config, &prepared);
+    let is_awaited = request.is_awaited;
     let new = NewService {
         credential: request.credential,
         server_name: request.server_name,
@@ -149,7 +153,7 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
     let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
     let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
-    Ok(Plan { new, objects, files, config })
+    Ok(Plan { new, objects, files, config, is_awaited })
 }
 
 /// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.
