@@ -67,6 +67,8 @@ impl Services {
             }
         }
         let asked = (!batch.everything).then_some(&batch.services);
+        // Whoever waits for one of them looks again, now that it is known.
+        found.iter().for_each(|it| self.changes.tell(it));
         // Also of what other processes removed.
         for sequence in self.known.end_reading(reading, asked, &found) {
             self.announce(News::Gone { sequence });

@@ -148,8 +148,8 @@ impl Services {
         let details = Details::new(headline, escape_html(&error.to_string()));
         let is_latched = self.store.latch_end(record.sequence, &details, self.clock.now()).await.unwrap_or(false);
         if is_latched {
-            self.announce(News::Ended { sequence: record.sequence, details: details.clone() });
-            self.known.set_state(record.sequence, ServiceState::Ended, Some(details));
+            self.known.set_state(record.sequence, ServiceState::Ended, Some(details.clone()));
+            self.announce(News::Ended { sequence: record.sequence, details });
         }
         is_latched
     }

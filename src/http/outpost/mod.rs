@@ -17,7 +17,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 
 use super::call::call;
-use super::{Api, Call, Reply};
+use super::{Api, Call, Reply, api_docs};
 use crate::auth::Principal;
 use crate::domain::group::Group;
 use crate::domain::{OutpostName, StartId};
@@ -34,6 +34,8 @@ const SERVICE: &str = "DELETE, GET, HEAD";
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
     Ping,
+    /// What this API is.
+    Description,
     Services,
     Service(OutpostName, StartId),
     /// Nothing is there.
@@ -50,6 +52,7 @@ impl Target {
         let is_whole = matches!(rest, None | Some(""));
         match first {
             "ping" if is_whole => Some(Self::Ping),
+            "openapi.json" if is_whole => Some(Self::Description),
             "services" if is_whole => Some(Self::Services),
             "services" => Some(rest.and_then(Self::service).unwrap_or(Self::Unknown)),
             "ping" => Some(Self::Unknown),
@@ -90,6 +93,7 @@ pub(super) fn routes(api: Api) -> BoxedFilter<(Reply,)> {
 async fn answer(target: Target, query: String, api: Api, call: Call) -> Reply {
     match target {
         Target::Ping => ping(&call),
+        Target::Description => api_docs::description(call),
         Target::Services => services::collection(api, call).await,
         Target::Service(name, start_id) => services::item(name, start_id, &query, api, call).await,
         Target::Unknown => OutpostError::NotFound.reply(None),
@@ -139,6 +143,7 @@ mod tests {
             ("/ping", Some(Target::Ping)),
             ("/ping/", Some(Target::Ping)),
             ("/outpost/ping", Some(Target::Ping)),
+            ("/openapi.json", Some(Target::Description)),
             ("/services", Some(Target::Services)),
             ("/services/", Some(Target::Services)),
             ("/outpost/services/", Some(Target::Services)),
