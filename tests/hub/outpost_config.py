@@ -17,7 +17,8 @@ c.Spawner.pre_spawn_hook = lambda spawner: None
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{os.environ['HUB_API_PORT']}"
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.log_level = "DEBUG"  # polls are told there
-c.OutpostSpawner.custom_poll_interval = 1000
+# Milliseconds. A poll that finds a start over cancels it, and the hub shows no reason then.
+c.OutpostSpawner.custom_poll_interval = lambda spawner, options: options.get("poll_interval", 1000)
 # A port of its own for each server, and no name that leads to a Service.
 c.OutpostSpawner.custom_port = 0
 

@@ -55,7 +55,7 @@ def test_servers_live_and_end_beside_those_of_a_hub_of_the_other_kind(installati
     [bobs] = [it for it in installation.outposts("outpost") if it["jupyterhub_userid"] == user_id(hub_outpost, "bob")]
     kill_the_server("bob", "lab", installation)
     hub_outpost.wait_until_stopped("bob", "lab")
-    assert "bob server stopped, with exit code: 137" in hub_outpost.process.output()
+    assert "status code 137" in told(hub_outpost, "bob", "lab")[-1]["html_message"]
     answer = installation.poll_outpost("outpost", "lab", bobs["start_id"])
     assert answer.status_code == 404, answer.text
 
@@ -96,7 +96,9 @@ def test_starts_that_fail_are_told_with_their_reason_and_leave_nothing(installat
     }
     with ThreadPoolExecutor() as threads:
         starts = {
-            server: threads.submit(hub_outpost.start_server, "carol", server, misc=misc, start_async=start_async)
+            server: threads.submit(
+                hub_outpost.start_server, "carol", server, misc=misc, start_async=start_async, poll_interval=60_000
+            )
             for server, (misc, start_async, _) in failing.items()
         }
         stories = {server: start.result() for server, start in starts.items()}
