@@ -57,8 +57,7 @@ pub(super) fn begin(parts: Parts) -> Vec<JoinHandle<()>> {
     services.announce_to(counted);
     let asked = services.clone();
     let under_way = Arc::new(move || asked.starts_under_way());
-    let told =
-        hubs::Parts { config, cluster, store, leader, clock, is_on_one_machine, news, suspected, under_way };
+    let told = hubs::Parts { config, cluster, store, leader, clock, is_on_one_machine, news, suspected, under_way };
     tasks.push(tokio::spawn(tell_progress_forever(told)));
     tasks.push(tokio::spawn(end_suspected_forever(services, suspects)));
     tasks

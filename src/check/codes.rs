@@ -81,6 +81,12 @@ codes! {
     HubCredentials "hub-credentials" Warning
         "The credentials for a hub (the variable that cred_env_name names, else TUNNELSVC_K8SMGR_USER_TOKEN or _PASSWORD) are not set here: it is not told of a restart."
         "Set it where K8s Manager runs. Where this check runs elsewhere, set it to anything."
+    FlavorsToken "flavors-token" Warning
+        "The token for flavor updates that outpost.<login> names cannot be read here: starts that bring none of their own tell the hub nothing."
+        "Set the variable or mount the file where K8s Manager runs. Where this check runs elsewhere, set it to anything."
+    CleanupLists "cleanup-lists" Warning
+        "JUPYTERHUB_CLEANUP_NAMES, _URLS and _TOKENS do not fit together, or name a hub that is not known: nothing is cleaned up for it."
+        "Give all three the same number of entries, separated by semicolons: logins of hubs, URLs of their lists, tokens."
     TlsFile "tls-file" Error
         "A file of tls cannot be read or does not hold what it should: certificates, or a key without a passphrase, in PEM."
         "Do what the message says: K8s Manager would not start."

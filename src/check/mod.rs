@@ -136,7 +136,8 @@ pub fn check(options: &Options) -> Result<Checked, CheckError> {
         credentials: installation.credentials.iter().map(ToString::to_string).collect(),
     };
     configuration::check(&file, &installation, findings);
-    hubs::check(&file, &installation, |name| std::env::var_os(name).is_some_and(|it| !it.is_empty()), findings);
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|it| !it.is_empty());
+    hubs::check(&file, &installation, &environment.cleanup, is_set, findings);
     skeletons::check(&file, &installation, findings);
     tls::check(&file, environment, findings);
     user_jobs::check(&file, environment.ssh_config_file.as_deref(), findings);

@@ -64,8 +64,7 @@ async fn has_looked(app: &TestApp) {
 
 async fn start(app: &TestApp, credential: &str, name: &str) -> ServiceRecord {
     let hub = HubReceiver::start().await;
-    let service = if credential == "otherhub" { "OnlyOther/Run" } else { "JupyterLab/Run" };
-    let record = OutpostStart::new(&hub, name, "t").of(credential).service(service).start(app).await;
+    let record = OutpostStart::new(&hub, name, "t").of(credential).start(app).await;
     serves(app, &record).await;
     record
 }

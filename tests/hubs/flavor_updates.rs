@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::support::app::TestApp;
 use crate::support::hub_receiver::HubReceiver;
 use crate::support::outpost_start::{OutpostStart, counter, serves, stop};
+use crate::support::postgres_server::PostgresServer;
 use crate::support::wait::eventually;
 
 const PATH: &str = "/hub/api/outpostflavors/sysA";
@@ -60,7 +61,7 @@ async fn without_a_token_nothing_is_sent_and_one_may_be_configured() {
         .variable("FLAVORS_TOKEN", "configured-token")
         .start()
         .await;
-    let other = lab(&untold, "lab").of("otherhub").service("OnlyOther/Run").start(&app).await;
+    let other = lab(&untold, "lab").of("otherhub").start(&app).await;
     let record = lab(&hub, "lab").start(&app).await;
     let told = updated(&hub, 0).await;
     stop(&app, &other).await;
@@ -128,5 +129,31 @@ async fn a_hub_that_refuses_or_is_away_is_not_in_the_way_and_only_the_latest_cou
     let record = start("again").start(&app).await;
     updated(&hub, before).await;
     stop(&app, &record).await;
+    app.end().await;
+}
+
+#[tokio::test]
+async fn of_several_replicas_the_leader_alone_tells_and_of_the_others_starts_too() {
+    let server = PostgresServer::start().await;
+    let url = server.create_database("k8smgr").await;
+    let hub = HubReceiver::start().await;
+    let app = TestApp::builder()
+        .database(&url)
+        .edit(|config| {
+            config["leader_election"] = json!({"lease_seconds": 2});
+            config["http"]["shutdown_delay_seconds"] = json!(0);
+        })
+        .start()
+        .await;
+    let other = k8smgr::app::App::start(app.settings()).await.unwrap();
+    app.app().leader.resign().await;
+    eventually("the other one leads", async || other.leader.status().leading.then_some(())).await;
+    // The one that takes it does not lead, and the one that leads has not heard of the token.
+    let record = lab(&hub, "lab").with("JUPYTERHUB_FLAVORS_UPDATE_TOKEN", "flavtok").start(&app).await;
+    let told = updated(&hub, 0).await;
+    stop(&app, &record).await;
+    updated(&hub, told).await;
+    assert!(hub.told_at(PATH).iter().all(|it| it.header("authorization") == Some("token flavtok")));
+    other.shut_down().await.unwrap();
     app.end().await;
 }

@@ -50,7 +50,7 @@ async fn each_server_s_tunnel_is_asked_for_once_a_restart_by_its_own_token() {
     // No URL, and no token; another hub's, where it is not switched on; the other protocol's.
     let without_url = OutpostStart::new(&hub, "td", "tokD").start(&app).await;
     let without_token = lab(&hub, "te", "").start(&app).await;
-    let other = lab(&hub, "tf", "tokF").of("otherhub").service("OnlyOther/Run").start(&app).await;
+    let other = lab(&hub, "tf", "tokF").of("otherhub").start(&app).await;
     for record in [&without_url, &without_token, &other] {
         serves(&app, record).await;
     }
