@@ -28,8 +28,18 @@ TLS = {"ca_certs": os.environ["K8SMGR_CA"]} if "K8SMGR_CA" in os.environ else {}
 
 
 class Spawner(OutpostSpawner):
-    """With names as they have to stand in URLs: OutpostSpawner writes them as users chose them, and a space or an umlaut there
-    makes a request that nobody can read. Such a server would start, and could never be polled or stopped."""
+    """With two things mended.
+
+    Names as they have to stand in URLs: OutpostSpawner writes them as users chose them, and a space or an umlaut there makes a
+    request that nobody can read. Such a server would start, and could never be polled or stopped.
+
+    Starts that failed in the background, or after they were answered: OutpostSpawner cancels them at once and stops them a second
+    later. Meanwhile the page would say that the server is ready, and leave.
+    """
+
+    @property
+    def ready(self):
+        return super().ready and not self.last_event.get("failed")
 
     async def get_request_url(self, attach_name=False):
         url = await super().get_request_url()
