@@ -77,7 +77,10 @@ codes! {
         "certificate_path of a hub is false: TLS is not verified, and whoever is in between reads the credentials."
         "Name a file with the hub's certificate authority, or remove certificate_path for those of the system."
     HubUnknown "hub-unknown" Warning
-        "A key of hubs is the login of no hub: it has no effect." "Correct its spelling, or remove it."
+        "A key of hubs or outpost is the login of no hub: it has no effect." "Correct its spelling, or remove it."
+    OutpostDescription "outpost-description" Error
+        "A description that outpost names as a default or by profile is not there: starts that get it are refused."
+        "Make the description, or name one that is there, as a path beneath those of the hub."
     HubCredentials "hub-credentials" Warning
         "The credentials for a hub (the variable that cred_env_name names, else TUNNELSVC_K8SMGR_USER_TOKEN or _PASSWORD) are not set here: it is not told of a restart."
         "Set it where K8s Manager runs. Where this check runs elsewhere, set it to anything."

@@ -18,6 +18,7 @@ mod lines;
 pub mod log_handlers;
 mod manifests;
 mod origin;
+mod outpost;
 pub mod output;
 mod pods;
 mod refusals;
@@ -138,6 +139,7 @@ pub fn check(options: &Options) -> Result<Checked, CheckError> {
     configuration::check(&file, &installation, findings);
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|it| !it.is_empty());
     hubs::check(&file, &installation, &environment.cleanup, is_set, findings);
+    outpost::check(&file, &installation, environment, findings);
     skeletons::check(&file, &installation, findings);
     tls::check(&file, environment, findings);
     user_jobs::check(&file, environment.ssh_config_file.as_deref(), findings);

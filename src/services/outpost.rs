@@ -66,7 +66,21 @@ impl Services {
         }
     }
 
-    /// Stops a start and waits a moment for that to be carried out.
+    /// Stops a start, unless that was asked for before.
+    pub async fn stop_once(
+        self: &Arc<Self>,
+        credential: &Credential,
+        server_name: &ServerName,
+    ) -> Result<(), StopError> {
+        let is_stopping = |it: Arc<KnownService>| it.state == ServiceState::Stopping;
+        let is_on_its_way = self.arrivals.holds(&(credential.clone(), server_name.clone()));
+        if !is_on_its_way && self.known.newest(credential, server_name).is_some_and(is_stopping) {
+            return Err(StopError::NotFound);
+        }
+        self.stop(credential, server_name).await
+    }
+
+    /// The same, and waits a moment for that to be carried out.
     pub async fn stop_and_wait(
         self: &Arc<Self>,
         credential: &Credential,
@@ -74,7 +88,7 @@ impl Services {
     ) -> Result<(), StopError> {
         let known = self.known.newest(credential, server_name);
         let mut removed = known.as_ref().map(|it| self.changes.listen(it.sequence));
-        self.stop(credential, server_name).await?;
+        self.stop_once(credential, server_name).await?;
         let (Some(known), Some(changed)) = (known, &mut removed) else { return Ok(()) };
         let is_carried_out =
             async { while self.known.of_sequence(known.sequence).is_some() && changed.changed().await.is_ok() {} };

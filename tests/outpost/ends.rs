@@ -29,7 +29,7 @@ async fn an_image_that_cannot_be_pulled_fails_a_start_after_the_grace_period() {
     let app = start(hubs().grace_seconds(1)).await;
     let misc = json!({"image": "x/pullfail:1", "start_timeout": 600});
     let text = failure(&start_server(&app, HUB1, "lab", "s1", misc).await, "RuntimeError");
-    assert!(text.starts_with("Service cannot start") && text.contains("x/pullfail:1"), "{text}");
+    assert!(text.starts_with("Service cannot start") && text.contains("ErrImagePull"), "{text}");
     nothing_is_left(&app).await;
     app.end().await;
 }
@@ -56,7 +56,7 @@ async fn an_async_start_that_failed_is_told_by_polls_with_its_exit_code_and_log(
     app.send_as(HUB1, request).await.assert(202, r#"{"service":""}"#);
     ends_with(&app, HUB1, "lab/s1", 3).await;
     // The same until it is removed, also when nothing of it is left in the cluster.
-    app.cluster.nothing_of("jupyter-alice--lab").await;
+    app.cluster.nothing_of("Pod/jupyter-alice--lab").await;
     for _ in 0..3 {
         poll(&app, HUB1, "lab/s1").await.assert(200, r#"{"status":3,"logs":[]}"#);
     }

@@ -91,7 +91,7 @@ pub async fn start(builder: TestAppBuilder) -> TestApp {
     let mut app = builder.prepare().await;
     let descriptions = app.path("descriptions");
     describe(&descriptions, "hub1/Server", &[("service.yaml.hbs", SERVER)]);
-    let own_names = SERVER.replace("name: {{outpost.pod_name}}", "name: own-{{id}}");
+    let own_names = SERVER.replace("name: {{outpost.pod_name}}", "name: own-{{text id}}");
     describe(&descriptions, "hub2/Server", &[("service.yaml.hbs", &own_names)]);
     describe(&descriptions, "hub1/Unreachable", &[("service.yaml.hbs", SERVER.split_once("---\n").unwrap().1)]);
     app.start_process().await;

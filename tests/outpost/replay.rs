@@ -281,7 +281,7 @@ async fn starts_that_fail_are_told_as_soon_as_it_is_certain() {
     let app = start(hubs().grace_seconds(1)).await;
     let records = scenario("failures");
     for (id, class, part) in [
-        ("startfail.pullfail", "RuntimeError", "x/pullfail:1"),
+        ("startfail.pullfail", "RuntimeError", "ErrImagePull"),
         ("startfail.crash", "RuntimeError", "(exit code 3)"),
         ("startfail.done", "RuntimeError", "(exit code 0)"),
         ("startfail.slow", "TimeoutError", "6 seconds"),
@@ -343,7 +343,7 @@ async fn polls_tell_how_servers_ended_and_what_they_wrote() {
         ended(name, terminated(exit_code), json!({})).await;
         ends_with(&app, HUB1, &format!("{name}/s"), exit_code).await;
         same(&app, records.record(&format!("poll.{name}"))).await;
-        app.cluster.nothing_of(name).await;
+        app.cluster.nothing_of(&format!("Pod/jupyter-alice--{name}")).await;
         let body = format!("{{\"status\":{exit_code},\"logs\":[]}}");
         differs(&app, records.record(&format!("poll.{name}.again")), 200, &body).await;
     }

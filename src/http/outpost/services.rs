@@ -8,6 +8,7 @@ use super::error::Invalid;
 use super::{Api, Call, OutpostError, Reply, SERVICE, SERVICES, admit, body, view};
 use crate::domain::record::Details;
 use crate::domain::{Credential, OutpostName, ServerName, ServiceName, StartId};
+use crate::http::services::{PollAnswer, count_poll, count_stop};
 use crate::outpost::{self, Place, RequestError};
 use crate::services::{PollError, StartError, StopError, UpError};
 
@@ -95,6 +96,11 @@ async fn list(api: &Api, credential: &Credential) -> Result<Reply, OutpostError>
 async fn poll(api: &Api, asked: &Asked<'_>) -> Result<Reply, OutpostError> {
     let Asked { credential, server_name, wants_logs } = asked;
     let polled = api.services.poll_outpost(credential, server_name).await;
+    count_poll(match &polled {
+        Ok(None) => PollAnswer::Running,
+        Ok(Some(_)) => PollAnswer::Stopped,
+        Err(PollError::NotFound) => PollAnswer::NotFound,
+    });
     let Ok(polled) = polled else { return Err(OutpostError::NoSuchService) };
     let logs = match wants_logs {
         true => Box::pin(api.services.log_lines(credential, server_name)).await,
@@ -106,14 +112,14 @@ async fn poll(api: &Api, asked: &Asked<'_>) -> Result<Reply, OutpostError> {
 async fn stop(api: &Api, asked: &Asked<'_>, is_async: bool) -> Result<Reply, OutpostError> {
     let Asked { credential, server_name, wants_logs } = asked;
     if is_async {
-        api.services.stop(credential, server_name).await?;
+        count_stop(api.services.stop_once(credential, server_name).await)?;
         return Ok(Reply::json(StatusCode::ACCEPTED, "{}"));
     }
     let logs = match wants_logs {
         true => api.services.log_lines(credential, server_name).await,
         false => Vec::new(),
     };
-    api.services.stop_and_wait(credential, server_name).await?;
+    count_stop(api.services.stop_and_wait(credential, server_name).await)?;
     Ok(Reply::json(StatusCode::OK, view::stopped(&logs)))
 }
 
