@@ -9,6 +9,7 @@ pub mod config;
 pub mod description;
 pub mod domain;
 pub mod fail_points;
+pub mod flavors;
 pub mod health;
 pub mod http;
 pub mod hubs;

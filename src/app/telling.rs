@@ -9,8 +9,8 @@ use crate::cluster::Cluster;
 use crate::config::{Environment, SharedConfig};
 use crate::domain::Clock;
 use crate::hubs::{
-    self, CleanupParts, FlavorParts, FlavorsOf, Notices, Serves, StopService, TunnelParts, Tunnels, clean_up_forever,
-    tell_flavors_forever, tell_progress_forever,
+    self, CleanupParts, FlavorParts, FlavorsOf, Notices, Serves, StopService, TunnelParts, Tunnels, WarningParts,
+    clean_up_forever, tell_flavors_forever, tell_progress_forever, warn_forever,
 };
 use crate::leader::Leader;
 use crate::services::{Services, end_suspected_forever};
@@ -55,6 +55,11 @@ pub(super) fn begin(parts: Parts) -> Vec<JoinHandle<()>> {
     let (suspected, suspects) = mpsc::channel(NEWS);
     services.announce_to(announced);
     services.announce_to(counted);
+    let (ending, ends) = mpsc::channel(NEWS);
+    services.announce_to(ending);
+    let warned =
+        WarningParts { config: config.clone(), cluster: cluster.clone(), clock: clock.clone(), is_on_one_machine };
+    tasks.push(tokio::spawn(warn_forever(warned, ends)));
     let asked = services.clone();
     let under_way = Arc::new(move || asked.starts_under_way());
     let told = hubs::Parts { config, cluster, store, leader, clock, is_on_one_machine, news, suspected, under_way };

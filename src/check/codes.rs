@@ -65,6 +65,14 @@ codes! {
     CredentialWithoutDescriptions "credential-without-descriptions" Warning
         "A hub of startup.create_user has no folder of descriptions: all its starts are refused."
         "Make the folder, or map the credential to another one's in services.credential_mapping."
+    RulesFile "rules-file" Error
+        "flavors_file or credits_file cannot be read or is malformed: at a reload the last good version stays, at a start of K8s Manager starts that need it are refused."
+        "Correct it at the place that is told."
+    RulesMissing "rules-missing" Warning
+        "flavors_file or credits_file is not there: nothing is limited." "Mount or write the file, or remove the key."
+    RulesWithoutEffect "rules-without-effect" Warning
+        "Something in flavors_file or credits_file is ignored: a key that is not known, a name that is not there, a set that is nobody's."
+        "Correct its spelling, or remove it."
     // Around the descriptions.
     HubUrl "hub-url" Error
         "The restart_url of a hub is no http or https URL." "Correct it: the notice of a restart cannot be sent."

@@ -23,6 +23,7 @@ pub mod output;
 mod pods;
 mod refusals;
 pub mod rights;
+mod rules;
 pub mod sample;
 mod skeletons;
 mod tls;
@@ -141,6 +142,7 @@ pub fn check(options: &Options) -> Result<Checked, CheckError> {
     hubs::check(&file, &installation, &environment.cleanup, is_set, findings);
     outpost::check(&file, &installation, environment, findings);
     skeletons::check(&file, &installation, findings);
+    rules::check(&file, environment, findings);
     tls::check(&file, environment, findings);
     user_jobs::check(&file, environment.ssh_config_file.as_deref(), findings);
     narrow(&mut installation, options)?;

@@ -18,6 +18,7 @@ const TLS_KEY: &str = "GUNICORN_SSL_KEY";
 const USERNAMES: &str = "usernames";
 const PASSWORDS: &str = "passwords";
 const CLEANUP_INTERVAL: &str = "JUPYTERHUB_CLEANUP_SLEEP_TIMER";
+const END_DATE_INTERVAL: &str = "JUPYTERHUB_CHECK_ENDDATES_SLEEP_TIMER";
 const PASSWORD_SUFFIX: &str = "_USER_PASS";
 
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,8 @@ pub enum EnvironmentError {
     HalfOfTls { set: &'static str, missing: &'static str },
     #[error("{CLEANUP_INTERVAL} is `{0}`; it must be a number of seconds, at least 1")]
     CleanupInterval(String),
+    #[error("{END_DATE_INTERVAL} is `{0}`; it must be a number of seconds, at least 1")]
+    EndDateInterval(String),
     #[error("SQL_DATABASE is needed with SQL_ENGINE={0}")]
     MissingDatabase(String),
     #[error("`{name}` in usernames cannot be a user: {reason}")]
@@ -69,6 +72,11 @@ pub struct Environment {
     /// JUPYTERHUB_CLEANUP_NAMES, _URLS and _TOKENS, every JUPYTERHUB_CLEANUP_SLEEP_TIMER seconds; none where CHECK_SERVICES is
     /// neither `true` nor `1`.
     pub cleanup: Cleanup,
+    /// OUTPOST_FLAVORS_PATH and OUTPOST_CREDITS_PATH.
+    pub flavors_file: Option<PathBuf>,
+    pub credits_file: Option<PathBuf>,
+    /// JUPYTERHUB_CHECK_ENDDATES_SLEEP_TIMER in seconds; 0 where CHECK_ENDDATES is neither `true` nor `1`.
+    pub end_date_check_seconds: Option<u64>,
     /// All variables: the configuration names some of them, and their values may be credentials.
     variables: BTreeMap<String, SecretString>,
 }
@@ -107,6 +115,9 @@ impl Environment {
             outpost_users: outpost_users(variables)?,
             pod_name: get("POD_NAME").or_else(|| get("HOSTNAME")),
             cleanup: cleanup(&get)?,
+            flavors_file: get("OUTPOST_FLAVORS_PATH").map(PathBuf::from),
+            credits_file: get("OUTPOST_CREDITS_PATH").map(PathBuf::from),
+            end_date_check_seconds: end_date_check(&get)?,
             variables: variables.keys().filter_map(|name| Some((name.clone(), secret(name)?))).collect(),
         })
     }
@@ -137,6 +148,17 @@ fn cleanup(get: &impl Fn(&str) -> Option<String>) -> Result<Cleanup, Environment
     let list = |name| get(name).filter(|_| is_on).unwrap_or_default();
     let (names, urls, tokens) = (list(cleanup::NAMES), list(cleanup::URLS), list(cleanup::TOKENS));
     Ok(Cleanup::of_lists(&names, &urls, &tokens, Duration::from_secs(seconds)))
+}
+
+fn end_date_check(get: &impl Fn(&str) -> Option<String>) -> Result<Option<u64>, EnvironmentError> {
+    if get("CHECK_ENDDATES").is_some_and(|it| !matches!(it.to_lowercase().as_str(), "true" | "1")) {
+        return Ok(Some(0));
+    }
+    let Some(text) = get(END_DATE_INTERVAL) else { return Ok(None) };
+    match text.parse() {
+        Ok(seconds @ 1..) => Ok(Some(seconds)),
+        _ => Err(EnvironmentError::EndDateInterval(text)),
+    }
 }
 
 fn tls_files(certificate: Option<String>, key: Option<String>) -> Result<Option<(PathBuf, PathBuf)>, EnvironmentError> {
@@ -237,6 +259,18 @@ mod tests {
         assert_eq!(password("my-hub.2"), Some("b"));
         assert_eq!(password("empty"), None);
         assert!(!format!("{it:?}").contains("\"b\""));
+    }
+
+    #[test]
+    fn end_dates_are_looked_at_as_outposts_variables_say() {
+        let seconds = |variables: &[(&str, &str)]| environment(variables).map(|it| it.end_date_check_seconds).ok();
+        let timer = "JUPYTERHUB_CHECK_ENDDATES_SLEEP_TIMER";
+        assert_eq!(seconds(&[]), Some(None));
+        assert_eq!(seconds(&[("CHECK_ENDDATES", "True"), (timer, "5")]), Some(Some(5)));
+        assert_eq!(seconds(&[("CHECK_ENDDATES", "false"), (timer, "5")]), Some(Some(0)));
+        assert_eq!(seconds(&[(timer, "0")]), None);
+        let files = environment(&[("OUTPOST_FLAVORS_PATH", "/mnt/flavors/flavors.yaml")]).unwrap();
+        assert_eq!(files.flavors_file.as_deref(), Some(std::path::Path::new("/mnt/flavors/flavors.yaml")));
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub mod reference;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,19 @@ pub struct Config {
     pub progress_messages: ProgressMessages,
     /// Hubs that speak Outpost's protocol (`/services`), by their logins.
     pub outpost: BTreeMap<String, Outpost>,
+    /// flavors.yaml of JupyterHub Outpost: what users may start, how many of it and for how long. Where it says anything, every
+    /// start has to name a flavor of it (`user_options.flavor`). Its changes apply at once; one that is bad is kept out. The
+    /// environment's OUTPOST_FLAVORS_PATH comes first. Without a file nothing is limited. Reload.
+    pub flavors_file: Option<PathBuf>,
+    /// credits.yaml of JupyterHub Outpost, which hubs ask for; K8s Manager only hands it on. The environment's
+    /// OUTPOST_CREDITS_PATH comes first. Reload.
+    pub credits_file: Option<PathBuf>,
+    /// Most services that a user of a hub may have at a time, whatever their flavors. Only where there is a `flavors_file`.
+    /// Without it there is no such limit. Reload.
+    pub global_max_per_user: Option<u32>,
+    /// How often services are looked at whose flavor has a `runtime`, in seconds: one whose time is over is stopped. 0: never.
+    /// The environment's CHECK_ENDDATES and JUPYTERHUB_CHECK_ENDDATES_SLEEP_TIMER come first. Reload.
+    pub end_date_check_seconds: u64,
     /// What is done once at the start of K8s Manager.
     pub startup: Startup,
     /// Headlines shown to users instead of the built-in ones, by the place that fails: `services.utils.common.start_service_2`
@@ -123,6 +137,10 @@ impl Default for Config {
             hubs: BTreeMap::new(),
             progress_messages: ProgressMessages::default(),
             outpost: BTreeMap::new(),
+            flavors_file: None,
+            credits_file: None,
+            global_max_per_user: None,
+            end_date_check_seconds: 60,
             startup: Startup::default(),
             error_messages: BTreeMap::new(),
             custom_headers_keys: headers.map(|(header, key)| (header.to_owned(), key.to_owned())).into(),

@@ -47,6 +47,10 @@ pub struct Outpost {
     /// `request_kwargs_start` should be longer. Reload.
     #[schemars(range(min = 1, max = 3600))]
     pub start_timeout_seconds: u64,
+    /// Whether the hub says of every start who the user is (`authentication`): OutpostSpawner does for users with
+    /// `outpost_flavors` in their auth_state. Then a start that does not say it is refused where `flavors_file` has sets of
+    /// users for this hub; otherwise it gets what the hub gets. Reload.
+    pub sends_authentication: bool,
     /// File with the token by which the hub takes its flavors (JUPYTERHUB_FLAVORS_UPDATE_URL), for starts without a
     /// JUPYTERHUB_FLAVORS_UPDATE_TOKEN. Read anew each time. Reload.
     pub flavors_update_token_file: Option<PathBuf>,
@@ -69,6 +73,7 @@ impl Default for Outpost {
             profiles: BTreeMap::new(),
             allow_override: BTreeMap::new(),
             start_timeout_seconds: 300,
+            sends_authentication: false,
             flavors_update_token_file: None,
             flavors_update_token_env: None,
             tunnels_at_restart: false,
@@ -252,7 +257,7 @@ mod tests {
 
     #[test]
     fn it_is_written_as_it_is_read() {
-        let text = r#"{"default_service":"A/B","profiles":{"gpu":"A/C"},"allow_override":{"a":true,"b":"x*","c":["y"],"d":{"pattern":"z|w"},"e":{"max":2.0}},"start_timeout_seconds":60,"flavors_update_token_file":"/t","flavors_update_token_env":null,"tunnels_at_restart":true,"cleanup_grace_seconds":60}"#;
+        let text = r#"{"default_service":"A/B","profiles":{"gpu":"A/C"},"allow_override":{"a":true,"b":"x*","c":["y"],"d":{"pattern":"z|w"},"e":{"max":2.0}},"start_timeout_seconds":60,"sends_authentication":true,"flavors_update_token_file":"/t","flavors_update_token_env":null,"tunnels_at_restart":true,"cleanup_grace_seconds":60}"#;
         assert_eq!(serde_json::to_string(&outpost(text)).unwrap(), text);
         for bad in [
             r#"{"default_service": "../x"}"#,

@@ -41,7 +41,7 @@ pub use render::own_keywords;
 pub use select::{DescriptionFile, SelectError};
 pub use size::SizeError;
 pub use workload::WorkloadError;
-pub use yaml::{YamlError, documents};
+pub use yaml::{YamlError, documents, ordered_documents};
 pub use yaml_scalar::to_yaml;
 
 /// Everything that a description is rendered with.

@@ -1,6 +1,6 @@
 //! What happens to a start, for those who tell hubs about it: announced by the use cases, which know nobody who listens.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
 use super::record::Details;
@@ -23,6 +23,21 @@ pub enum News {
     Counted(Box<CountedService>),
     /// Any of them may have.
     AllCounted,
+    /// Its time is over soon, and its user is to be warned.
+    EndsSoon(Box<EndingService>),
+}
+
+/// A service that will be stopped because its time is over.
+#[derive(Clone, Debug)]
+pub struct EndingService {
+    pub sequence: i64,
+    pub credential: Credential,
+    /// Its hub speaks Outpost's protocol.
+    pub is_of_outpost: bool,
+    /// The Secret with its environment.
+    pub owner: AppliedObject,
+    pub ends_at: Timestamp,
+    pub left: SignedDuration,
 }
 
 /// A service of a hub that is told how many there are.
@@ -44,6 +59,7 @@ impl News {
             | News::Answered { sequence }
             | News::Ended { sequence, .. }
             | News::Gone { sequence } => Some(*sequence),
+            News::EndsSoon(ending) => Some(ending.sequence),
             News::AllCounted => None,
         }
     }

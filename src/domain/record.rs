@@ -20,7 +20,7 @@ impl ServiceState {
     pub const ALL: [ServiceState; 4] =
         [ServiceState::Starting, ServiceState::Running, ServiceState::Stopping, ServiceState::Ended];
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             ServiceState::Starting => "starting",
             ServiceState::Running => "running",

@@ -37,6 +37,7 @@ use self::call::{Call, call};
 use self::error::ApiError;
 use self::reply::Reply;
 use crate::auth::{Authenticator, Users};
+use crate::flavors::SharedRules;
 use crate::health::Conditions;
 use crate::metrics_page::MetricsPage;
 use crate::services::Services;
@@ -54,6 +55,7 @@ pub struct Api {
     pub config: crate::config::SharedConfig,
     pub health: Arc<Conditions>,
     pub metrics_page: Arc<MetricsPage>,
+    pub rules: SharedRules,
     /// OUTPOST_BASE_PATH, or nothing.
     pub outpost_base_path: Arc<str>,
 }

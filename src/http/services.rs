@@ -42,7 +42,7 @@ pub async fn item(name: String, api: Api, call: Call) -> Reply {
 async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Reply, ApiError> {
     let config = api.config.current();
     let choose = |credential: &Credential, service: &ServiceName| api.services.choose(credential, service);
-    let request = input::start_request(credential, call, &config, choose).await?;
+    let request = input::start_request(credential, call, &config, &api.rules.current(), choose).await?;
     let record = api.services.start(request).await.map_err(|error| {
         ApiError::start_failed(&error, config.error_message(START_MESSAGE, "Could not start service"))
     })?;

@@ -141,7 +141,7 @@ impl Teller {
                 }
             }
             News::AllCounted => self.targets.values_mut().for_each(Target::due),
-            News::Begun(_) | News::Made { .. } | News::Answered { .. } => {}
+            News::Begun(_) | News::Made { .. } | News::Answered { .. } | News::EndsSoon(_) => {}
         }
     }
 

@@ -21,6 +21,7 @@ mod steps;
 mod story;
 mod told_start;
 mod tunnels;
+mod warnings;
 
 pub use cleanup::{CleanupParts, StopService, clean_up_forever};
 pub use flavor_update::{FlavorsError, FlavorsOf};
@@ -28,3 +29,4 @@ pub use flavor_updates::{FlavorParts, tell_flavors_forever};
 pub use notices::Notices;
 pub use progress::{Parts, tell_progress_forever};
 pub use tunnels::{Serves, TunnelParts, Tunnels};
+pub use warnings::{WarningParts, warn_forever};

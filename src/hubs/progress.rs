@@ -188,7 +188,7 @@ impl Teller {
                     self.forget(sequence);
                 }
             }
-            News::Counted(_) | News::AllCounted => {}
+            News::Counted(_) | News::AllCounted | News::EndsSoon(_) => {}
         }
     }
 
@@ -390,7 +390,7 @@ impl Teller {
     }
 }
 
-async fn send(client: &HubClient, destination: &Destination, body: String) -> Result<StatusCode, HubError> {
+pub(super) async fn send(client: &HubClient, destination: &Destination, body: String) -> Result<StatusCode, HubError> {
     let Destination { url, headers, certificate, reach } = destination;
     let post = Post { url, headers: headers.clone(), body, certificate, reach: *reach, timeout: TIMEOUT };
     client.post(post).await

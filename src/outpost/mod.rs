@@ -20,6 +20,7 @@ use crate::description::Chosen;
 use crate::description::environment::{EnvironmentError, secret_data};
 use crate::domain::outpost::OutpostStart;
 use crate::domain::{Credential, Json, ObjectId, OutpostName, ServerName, ServiceName, StartId};
+use crate::flavors::{Authentication, AuthenticationError, Rules, Wanted};
 use crate::services::StartRequest;
 
 /// What KubeSpawner listens on where nobody says otherwise.
@@ -77,11 +78,14 @@ pub enum RequestError {
     Template(#[from] NameTemplateError),
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    #[error(transparent)]
+    Authentication(#[from] AuthenticationError),
 }
 
 /// Where K8s Manager is, and how it finds a description.
 pub struct Place<'a, C> {
     pub config: &'a Config,
+    pub rules: &'a Rules,
     /// Where objects without a namespace go.
     pub namespace: &'a str,
     pub choose: C,
@@ -97,12 +101,21 @@ pub fn start_request<C>(
 where
     C: FnOnce(&Credential, &ServiceName) -> Chosen,
 {
-    let Place { config, namespace, choose } = place;
+    let Place { config, rules, namespace, choose } = place;
     let defaults = Outpost::default();
     let settings = config.outpost.get(credential.as_str()).unwrap_or(&defaults);
     let service = choose::service(credential, &body.user_options, settings)?;
     let misc = overrides::admitted(credential, settings, &body.misc);
     let outpost = outpost_start(&body, Misc(&misc), settings, namespace)?;
+    let user = body.authentication.as_ref().map(Authentication::read).transpose()?.flatten();
+    let flavor = rules.claim(&Wanted {
+        hub: credential,
+        server_name: body.name.as_str(),
+        flavor: body.flavor.as_deref(),
+        user: user.as_ref(),
+        sends_authentication: settings.sends_authentication,
+        global_max_per_user: config.global_max_per_user,
+    })?;
     let server_name = ServerName::of_outpost(&body.name, &body.start_id);
     let object_id = ObjectId::of_outpost(credential, &body.name, &body.start_id);
     let chosen = choose(credential, &service);
@@ -119,8 +132,7 @@ where
         user_options: body.user_options,
         env,
         certs: body.certificates.map(Certificates::into_data),
-        flavor: None,
-        resources: Json::empty_object(),
+        flavor,
         outpost: Some(outpost),
         is_awaited: false,
         chosen,

@@ -2,11 +2,15 @@
 
 use crate::cluster::ClusterError;
 use crate::description::{DescriptionError, ManifestError};
+use crate::domain::Refusal;
 use crate::store::StoreError;
 use crate::user_homes::HomeError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// By the rules for flavors: shown to users as it is.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error(transparent)]
     Description(#[from] DescriptionError),
     /// The name is in use by a start of another hub, or by another server of this one.
@@ -39,6 +43,7 @@ impl StartError {
     /// One word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
+            StartError::Refused(_) => "refused",
             StartError::Description(_) => "description",
             StartError::NameTaken { .. } => "name_taken",
             StartError::NoAddress { .. } => "no_address",

@@ -65,6 +65,11 @@ impl Services {
         Ok(stored.into_iter().filter_map(|(sequence, state)| Some((known.remove(&sequence)?, state))).collect())
     }
 
+    /// How many services of a hub are of which flavor and neither stopping nor over.
+    pub async fn flavor_counts(&self, hub: &Credential) -> Result<Vec<(String, i64)>, StoreError> {
+        self.store.in_time_or_away(LIST_TIME, self.store.flavor_counts(hub)).await
+    }
+
     /// The same as last known, for while the database does not answer.
     pub fn list_known(&self, credential: &Credential) -> Vec<ListedService> {
         let known = self.known.of(credential).into_iter().filter(|it| is_listed(it));

@@ -12,6 +12,7 @@ mod apply;
 mod arrivals;
 mod await_up;
 mod drain;
+mod end_dates;
 mod error;
 mod explain;
 mod files;
@@ -44,6 +45,7 @@ use tokio::sync::mpsc;
 
 pub use adopt::{AdoptError, Adopted, Adoption};
 pub use await_up::UpError;
+pub use end_dates::end_services_forever;
 pub use error::{PollError, StartError, StopError, UpdateError};
 pub use explain::escape_html;
 pub use follow::follow_changes;

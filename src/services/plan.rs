@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -15,7 +15,10 @@ use crate::config::Config;
 use crate::description::names::{certs_secret_name, secret_name};
 use crate::description::{Chosen, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared, rebuild_data};
 use crate::domain::outpost::OutpostStart;
-use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
+use crate::domain::{
+    AppliedObject, Claim, Credential, Json, Limits, Mark, NewService, ObjectId, Refusal, ServerName, ServiceName,
+    StartId,
+};
 
 /// A start as a hub asked for it, checked. No `Debug`: it holds tokens.
 #[derive(Clone)]
@@ -31,10 +34,8 @@ pub struct StartRequest {
     pub env: BTreeMap<String, String>,
     /// What the certs Secret holds, where the hub sent certificates.
     pub certs: Option<BTreeMap<String, String>>,
-    /// What it counts as, where there are limits.
-    pub flavor: Option<String>,
-    /// The flavor's resources, for templates; an object.
-    pub resources: Json,
+    /// What it counts as, or why it may not be started: told only where the start was not made before.
+    pub flavor: Result<Option<Claim>, Refusal>,
     /// What its hub expects, where it speaks Outpost's protocol.
     pub outpost: Option<OutpostStart>,
     /// The description, and the configuration that everything of this start goes by.
@@ -64,10 +65,14 @@ impl StartRequest {
             user_id: self.jhub_user_id,
             user_options: &self.user_options,
             env_names,
-            flavor: self.flavor.as_deref(),
-            resources: Some(&self.resources),
+            flavor: self.claim().map(|it| it.flavor.as_str()),
+            resources: self.claim().map(|it| &it.resources),
             outpost: self.outpost.as_ref(),
         }
+    }
+
+    fn claim(&self) -> Option<&Claim> {
+        self.flavor.as_ref().ok().and_then(Option::as_ref)
     }
 }
 
@@ -83,6 +88,9 @@ pub struct Plan {
     pub objects: Vec<Planned>,
     pub files: Vec<DescriptionFile>,
     pub config: Arc<Config>,
+    pub limits: Limits,
+    /// How long it may run.
+    pub runtime: Option<SignedDuration>,
     pub is_awaited: bool,
 }
 
@@ -132,6 +140,8 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
     let owner = secret(secret_name(&id, &site.deployment_name), &site.namespace, &request.env);
     let certs = request.certs.as_ref();
     let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
+    let claim = request.flavor.ok().flatten();
+    let runtime = claim.as_ref().and_then(|it| it.runtime);
     let config = request.chosen.config;
     let files = rendered_files(&config, &prepared);
     let is_awaited = request.is_awaited;
@@ -147,13 +157,14 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
         namespace: site.namespace.clone(),
         objects: Vec::new(),
         update_manifest: prepared.update_text,
-        flavor: request.flavor,
-        ends_at: None,
+        ends_at: runtime.and_then(|it| start_date.checked_add(it).ok()),
+        flavor: claim.as_ref().map(|it| it.flavor.clone()),
     };
+    let limits = claim.map(|it| it.limits).unwrap_or_default();
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
     let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
     let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
-    Ok(Plan { new, objects, files, config, is_awaited })
+    Ok(Plan { new, objects, files, config, limits, runtime, is_awaited })
 }
 
 /// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.

@@ -43,7 +43,7 @@ pub(super) struct NewRow {
 #[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = services)]
 pub(super) struct Row {
-    sequence: i64,
+    pub(super) sequence: i64,
     credential: String,
     server_name: String,
     start_id: String,
@@ -263,12 +263,27 @@ impl Store {
     /// Starting becomes Running, with all that was made. False: it is not starting any more, a stop came in between; the
     /// objects are not written then.
     pub async fn mark_running(&self, sequence: i64, objects: &[AppliedObject]) -> Result<bool, StoreError> {
+        self.mark_running_until(sequence, objects, None).await
+    }
+
+    /// The same, with another end date than it was written down with.
+    pub async fn mark_running_until(
+        &self,
+        sequence: i64,
+        objects: &[AppliedObject],
+        ends_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
         let text = to_json("objects", objects)?;
+        let ends_at = ends_at.map(Timestamp::as_microsecond);
         let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
             dsl::services.find(sequence)
         )
         .filter(dsl::state.eq(ServiceState::Starting.as_str()))
-        .set((dsl::state.eq(ServiceState::Running.as_str()), dsl::objects.eq(&text)))
+        .set((
+            dsl::state.eq(ServiceState::Running.as_str()),
+            dsl::objects.eq(&text),
+            ends_at.map(|it| dsl::ends_at.eq(it)),
+        ))
         .execute(connection))?;
         Ok(changed == 1)
     }

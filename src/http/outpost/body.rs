@@ -16,25 +16,39 @@ const SMALL_BODY: usize = 64 * 1024;
 
 /// Reads a JSON object. `start` bodies and others of this door alike.
 pub(super) async fn read_object(call: &mut Call, limit: u64) -> Result<Json, OutpostError> {
+    let is_json = is_json(&call.header_text(CONTENT_TYPE.as_str()).unwrap_or_default());
+    let no_object = "Input should be a valid dictionary or object to extract fields from";
+    let invalid = |kind, text: String| OutpostError::Invalid(vec![Invalid::new(kind, &[], text)]);
+    match read(call, limit, is_json).await? {
+        Some(object @ Json::Object(_)) => Ok(object),
+        Some(_) => Err(invalid("model_attributes_type", no_object.to_owned())),
+        None => {
+            let text = format!("{no_object}; the Content-Type must be application/json");
+            Err(invalid("model_attributes_type", text))
+        }
+    }
+}
+
+/// Reads any JSON, whatever its type is said to be.
+pub(super) async fn read_any(call: &mut Call, limit: u64) -> Result<Json, OutpostError> {
+    Ok(read(call, limit, true).await?.unwrap_or(Json::Null))
+}
+
+/// `None` where the body is not looked at, because it is said to be something else.
+async fn read(call: &mut Call, limit: u64, is_json: bool) -> Result<Option<Json>, OutpostError> {
     let body = call.read_body(usize::try_from(limit).unwrap_or(usize::MAX)).await?;
     let invalid = |kind, text: String| OutpostError::Invalid(vec![Invalid::new(kind, &[], text)]);
     if body.is_empty() {
         return Err(invalid("missing", "Field required".to_owned()));
     }
-    let no_object = "Input should be a valid dictionary or object to extract fields from";
-    if !is_json(&call.header_text(CONTENT_TYPE.as_str()).unwrap_or_default()) {
-        let text = format!("{no_object}; the Content-Type must be application/json");
-        return Err(invalid("model_attributes_type", text));
+    if !is_json {
+        return Ok(None);
     }
     let parsed = match body.len() {
         ..=SMALL_BODY => Json::parse(&body),
         _ => tokio::task::spawn_blocking(move || Json::parse(&body)).await.map_err(|_| OutpostError::Internal)?,
     };
-    match parsed {
-        Ok(object @ Json::Object(_)) => Ok(object),
-        Ok(_) => Err(invalid("model_attributes_type", no_object.to_owned())),
-        Err(error) => Err(invalid("json_invalid", format!("JSON decode error: {error}"))),
-    }
+    parsed.map(Some).map_err(|error| invalid("json_invalid", format!("JSON decode error: {error}")))
 }
 
 fn is_json(content_type: &str) -> bool {

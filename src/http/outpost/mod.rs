@@ -5,6 +5,7 @@
 
 mod body;
 mod error;
+mod flavors;
 mod services;
 mod view;
 
@@ -37,6 +38,7 @@ enum Target {
     /// What this API is.
     Description,
     Services,
+    Asked(flavors::Question),
     Service(OutpostName, StartId),
     /// Nothing is there.
     Unknown,
@@ -55,6 +57,9 @@ impl Target {
             "openapi.json" if is_whole => Some(Self::Description),
             "services" if is_whole => Some(Self::Services),
             "services" => Some(rest.and_then(Self::service).unwrap_or(Self::Unknown)),
+            _ if flavors::Question::read(first).is_some() => {
+                Some(flavors::Question::read(first).filter(|_| is_whole).map_or(Self::Unknown, Self::Asked))
+            }
             "ping" => Some(Self::Unknown),
             _ => beneath.map(|_| Self::Unknown),
         }
@@ -95,6 +100,7 @@ async fn answer(target: Target, query: String, api: Api, call: Call) -> Reply {
         Target::Ping => ping(&call),
         Target::Description => api_docs::description(call),
         Target::Services => services::collection(api, call).await,
+        Target::Asked(question) => flavors::answer(question, api, call).await,
         Target::Service(name, start_id) => services::item(name, start_id, &query, api, call).await,
         Target::Unknown => OutpostError::NotFound.reply(None),
     }
@@ -144,6 +150,11 @@ mod tests {
             ("/ping/", Some(Target::Ping)),
             ("/outpost/ping", Some(Target::Ping)),
             ("/openapi.json", Some(Target::Description)),
+            ("/flavors", Some(Target::Asked(flavors::Question::Flavors))),
+            ("/outpost/userflavors/", Some(Target::Asked(flavors::Question::UserFlavors))),
+            ("/credits/", Some(Target::Asked(flavors::Question::Credits))),
+            ("/usercredits", Some(Target::Asked(flavors::Question::UserCredits))),
+            ("/flavors/x", Some(Target::Unknown)),
             ("/services", Some(Target::Services)),
             ("/services/", Some(Target::Services)),
             ("/outpost/services/", Some(Target::Services)),

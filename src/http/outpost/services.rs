@@ -68,7 +68,8 @@ async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Re
         .filter_map(|name| Some((name.as_str().to_owned(), call.header_text(name.as_str())?)))
         .collect();
     let choose = |credential: &Credential, service: &ServiceName| api.services.choose(credential, service);
-    let place = Place { config: &config, namespace: api.services.namespace(), choose };
+    let rules = api.rules.current();
+    let place = Place { config: &config, rules: &rules, namespace: api.services.namespace(), choose };
     let request = outpost::start_request(place, credential, body, &headers)?;
     match is_async {
         true => {
@@ -145,6 +146,7 @@ impl From<RequestError> for OutpostError {
             RequestError::Choice(_) | RequestError::Template(_) => {
                 OutpostError::failed("ValueError", &error.to_string())
             }
+            RequestError::Authentication(error) => error.into(),
             RequestError::Environment(error) => {
                 OutpostError::Invalid(vec![Invalid::new("value_error", &["env"], format!("Value error, {error}"))])
             }
@@ -155,6 +157,9 @@ impl From<RequestError> for OutpostError {
 impl From<StartError> for OutpostError {
     fn from(error: StartError) -> Self {
         tracing::warn!(%error, "start failed");
+        if let StartError::Refused(refusal) = &error {
+            return OutpostError::refused(&refusal.to_string());
+        }
         let class = match &error {
             StartError::Description(_) | StartError::NoAddress { .. } => "ValueError",
             StartError::TooSlow => "TimeoutError",

@@ -3,6 +3,7 @@
 mod arrivals;
 mod changes;
 mod found;
+mod limits;
 mod log_handlers;
 mod postgres;
 mod postgres_server;
@@ -19,7 +20,7 @@ mod users;
 use std::collections::BTreeSet;
 
 use super::{DatabaseUrl, NewUser, ProcessLock, Store, StoreError, query};
-use crate::domain::record::NewService;
+use crate::domain::record::{Details, NewService};
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 
 /// An empty database of its own for one test.
@@ -99,6 +100,11 @@ conformance! {
     services::services_are_found_by_state_and_end,
     services::an_ended_service_is_found_as_long_as_it_has_a_workload,
     services::names_with_several_starts_are_found,
+    limits::a_full_flavor_takes_no_more_until_one_is_over,
+    limits::users_have_limits_of_their_own,
+    limits::no_race_passes_a_limit,
+    limits::a_caller_that_goes_away_while_it_counts_leaves_nothing_open,
+    limits::services_with_an_end_are_found_while_they_run,
     arrivals::a_stop_counts_for_a_start_that_is_not_written_down,
     arrivals::a_start_is_written_down_as_without_arrivals,
     services::services_of_a_deleted_user_are_found,
