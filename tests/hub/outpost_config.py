@@ -31,6 +31,9 @@ def on_this_machine(spawner, address):
 
 
 c.OutpostSpawner.update_expected_path = on_this_machine
+c.Spawner.post_stop_hook = lambda spawner: spawner.log.info(
+    f"The server of {spawner.user.name}/{spawner.name} ended with {spawner.exit_code}"
+)
 c.OutpostSpawner.start_async = lambda spawner: bool(spawner.user_options.get("start_async"))
 c.OutpostSpawner.stop_async = lambda spawner: bool(spawner.user_options.get("stop_async"))
 c.OutpostSpawner.custom_misc = lambda spawner, options: dict(options.get("misc") or {})

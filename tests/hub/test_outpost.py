@@ -55,7 +55,7 @@ def test_servers_live_and_end_beside_those_of_a_hub_of_the_other_kind(installati
     [bobs] = [it for it in installation.outposts("outpost") if it["jupyterhub_userid"] == user_id(hub_outpost, "bob")]
     kill_the_server("bob", "lab", installation)
     hub_outpost.wait_until_stopped("bob", "lab")
-    assert "status code 137" in told(hub_outpost, "bob", "lab")[-1]["html_message"]
+    assert "The server of bob/lab ended with 137" in hub_outpost.process.output()
     answer = installation.poll_outpost("outpost", "lab", bobs["start_id"])
     assert answer.status_code == 404, answer.text
 
