@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::limits::{Claimed, is_counted};
 use super::postgres::{PostgresPool, keep_if_sound};
-use super::services::{NewRow, Row, first};
+use super::services::{NewRow, Row};
 use super::{Backend, Inserted, Store, StoreError, in_time};
 use crate::domain::record::NewService;
 use crate::domain::{Credential, Limits, ServerName};
@@ -74,10 +74,10 @@ impl Store {
         let (Backend::Postgres(pool), Some(id)) = (&self.backend, arrived.0) else {
             return self.insert_within_limits(new, limits).await;
         };
-        let row = NewRow::try_from(new)?;
+        let row = self.new_row(new)?;
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
-            if let Some(record) = first(insert(pool, row.clone(), id, limits).await?)? {
+            if let Some(record) = self.first(insert(pool, row.clone(), id, limits).await?)? {
                 return Ok(Claimed::Inserted(Inserted::New(record)));
             }
             if let Some(same) = self.same_start(new).await? {

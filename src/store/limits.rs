@@ -10,7 +10,7 @@ use diesel::{
 };
 
 use super::schema::services::dsl;
-use super::services::{NewRow, Row, first};
+use super::services::{NewRow, Row};
 use super::{Backend, Change, Inserted, Store, StoreError, query};
 use crate::domain::flavor::Counted;
 use crate::domain::record::{NewService, ServiceState};
@@ -74,7 +74,7 @@ impl Store {
         let (Backend::Sqlite(pools), true) = (&self.backend, is_counted(new.flavor.as_ref(), limits)) else {
             return self.insert_service(new).await.map(Claimed::Inserted);
         };
-        let wanted = NewRow::try_from(new)?;
+        let wanted = self.new_row(new)?;
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
             let (row, announcer) = (wanted.clone(), self.feed.announcer().clone());
@@ -86,7 +86,7 @@ impl Store {
                 attempt
             });
             let inserted = match attempt.await? {
-                Attempt::Row(row) => first(row.into_iter().collect())?,
+                Attempt::Row(row) => self.first(row.into_iter().collect())?,
                 Attempt::NoRoom(reached) => {
                     let same = self.same_start(new).await?;
                     return Ok(same.map_or(Claimed::NoRoom(reached), |it| Claimed::Inserted(Inserted::SameStart(it))));

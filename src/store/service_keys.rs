@@ -4,7 +4,7 @@ use diesel::{ExpressionMethods, QueryDsl, SelectableHelper, TextExpressionMethod
 use jiff::Timestamp;
 
 use super::schema::services::dsl;
-use super::services::{Row, all, readable, time};
+use super::services::{Row, readable, time};
 use super::{Store, StoreError, query};
 use crate::domain::{Credential, ServerName, ServiceRecord, ServiceState, StartId};
 
@@ -32,7 +32,7 @@ impl Store {
                 Ok(ServiceKey {
                     sequence,
                     credential: readable("credential", &credential, |it| Credential::parse(it).ok())?,
-                    server_name: readable("server name", &server_name, |it| ServerName::parse(it).ok())?,
+                    server_name: readable("server name", &server_name, |it| ServerName::stored(it).ok())?,
                     start_id: readable("start id", &start_id, |it| StartId::parse(it).ok())?,
                     start_date: time("start date", start_date)?,
                     state: readable("state", &state, ServiceState::from_stored)?,
@@ -54,7 +54,7 @@ impl Store {
 
     /// The services that ended and whose workload is not deleted yet.
     pub async fn ended_with_workload(&self) -> Result<Vec<ServiceRecord>, StoreError> {
-        all(query!(self.read, |connection| dsl::services
+        self.all(query!(self.read, |connection| dsl::services
             .filter(dsl::state.eq(ServiceState::Ended.as_str()))
             .filter(dsl::objects.like("%\"is_workload\":true%"))
             .order(dsl::sequence)
