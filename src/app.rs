@@ -30,7 +30,7 @@ use crate::log_handlers;
 use crate::metrics_page::MetricsPage;
 use crate::reload::{Reloader, RuleFiles, follow_forever};
 use crate::services::{Services, Site, end_services_forever, follow_changes, recover_forever};
-use crate::store::{DatabaseUrl, ProcessLock, Store};
+use crate::store::{CryptKeys, DatabaseUrl, ProcessLock, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
 use crate::tls::{ServerTls, TlsFiles};
 use crate::user_jobs::{self, UserJobs};
@@ -96,6 +96,7 @@ impl App {
         crate::metrics::begin();
         let Settings { config, config_file, environment, database_url, listen, tls, kubeconfig, clock } = settings;
         let process_lock = ProcessLock::take(&database_url).with_context(|| format!("database {database_url}"))?;
+        let keys = CryptKeys::read(environment.crypt_keys.as_ref(), environment.crypt_keys_file.as_deref())?;
         let tls = tls.map(ServerTls::open).transpose()?;
         // Bound early and served last: who connects meanwhile waits for the right answer.
         let listener = bind(listen)?;
@@ -111,7 +112,7 @@ impl App {
             outpost_base_path: environment.outpost_base_path.clone().into(),
         };
         let waiting = database::Listeners { api: &listener, tls: tls.as_ref(), operators: operators.as_ref() };
-        let store = database::open(&database_url, &waiting, limits.clone()).await?;
+        let store = database::open(&database_url, &keys, &waiting, limits.clone()).await?;
         let log_handlers = StoredLogHandlers::new(
             store.clone(),
             log_handlers::of_this_process(),

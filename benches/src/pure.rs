@@ -117,6 +117,7 @@ pub fn observation() -> Observation {
         uid: "7d0e4b63-66ad-4d05-8d3c-4cbb2ee7a1de".to_owned(),
         created: Timestamp::UNIX_EPOCH,
         phase: PodPhase::Pending,
+        main_name: "main".to_owned(),
         main,
         is_ready: false,
         exit_code: None,

@@ -62,6 +62,9 @@ codes! {
     LogHandler "log-handler" Error
         "A log handler that is stored in the database cannot work: what it should write is lost."
         "Change it over the API, or let it write there: logs.directories, logs.targets."
+    CryptKeys "crypt-keys" Error
+        "K8SMGR_CRYPT_KEYS or the file of K8SMGR_CRYPT_KEYS_FILE holds no keys that can be used: `serve` refuses to start."
+        "Give the base64 of 32 bytes a key, as `openssl rand -base64 32` makes it."
     CredentialWithoutDescriptions "credential-without-descriptions" Warning
         "A hub of startup.create_user has no folder of descriptions: all its starts are refused."
         "Make the folder, or map the credential to another one's in services.credential_mapping."

@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod codes;
 mod configuration;
+pub mod crypt_keys;
 mod descriptions;
 pub mod documentation;
 mod files;

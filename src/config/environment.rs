@@ -60,6 +60,10 @@ pub struct Environment {
     pub superuser_password: Option<SecretString>,
     /// LOG_SMTP_USER and LOG_SMTP_PASSWORD, both or none: the login of the `smtp` log handler.
     pub smtp_login: Option<(String, SecretString)>,
+    /// K8SMGR_CRYPT_KEYS: base64 of 32 bytes each, separated by semicolons. They seal what is kept of requests.
+    pub crypt_keys: Option<SecretString>,
+    /// K8SMGR_CRYPT_KEYS_FILE: the same, one a line.
+    pub crypt_keys_file: Option<PathBuf>,
     /// SSHCONFIGFILE: the ssh configuration by which user jobs are reached.
     pub ssh_config_file: Option<PathBuf>,
     /// OUTPOST_BASE_PATH: beneath it hubs of Outpost's protocol are served, too. Begins with a slash and does not end with one;
@@ -110,6 +114,8 @@ impl Environment {
             tls_files: tls_files(get(TLS_CERTIFICATE), get(TLS_KEY))?,
             superuser_password: secret("SUPERUSER_PASS"),
             smtp_login: get("LOG_SMTP_USER").zip(secret("LOG_SMTP_PASSWORD")),
+            crypt_keys: secret("K8SMGR_CRYPT_KEYS"),
+            crypt_keys_file: get("K8SMGR_CRYPT_KEYS_FILE").map(PathBuf::from),
             ssh_config_file: get("SSHCONFIGFILE").map(PathBuf::from),
             outpost_base_path: base_path(get("OUTPOST_BASE_PATH")),
             outpost_users: outpost_users(variables)?,

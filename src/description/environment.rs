@@ -77,7 +77,7 @@ fn wsgi_name(header: &str) -> String {
     if name == "CONTENT_TYPE" || name == "CONTENT_LENGTH" { name } else { format!("HTTP_{name}") }
 }
 
-fn is_secret_key(key: &str) -> bool {
+pub fn is_secret_key(key: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     !key.is_empty() && key.len() <= LONGEST_KEY && key.chars().all(allowed) && key != "." && !key.starts_with("..")
 }

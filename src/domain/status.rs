@@ -54,6 +54,8 @@ pub struct PodObservation {
     pub uid: String,
     pub created: Timestamp,
     pub phase: PodPhase,
+    /// The container that decides.
+    pub main_name: String,
     pub main: MainContainer,
     /// Its main container is ready for its users, as far as its probes say.
     pub is_ready: bool,
@@ -180,6 +182,7 @@ mod tests {
             uid: name.into(),
             created: at(created.into()),
             phase,
+            main_name: "main".into(),
             main,
             is_ready: main == MainContainer::Running,
             exit_code: None,

@@ -82,10 +82,9 @@ impl Services {
     /// The last lines of the main container's log; none where they cannot be had.
     pub(super) async fn read_log_lines(&self, pod: &PodObservation, deadline: Deadline) -> Vec<String> {
         let config = self.config.current();
-        let services = &config.services;
-        let (container, wanted) = (&services.container_main_name, services.status_information.container_logs_lines);
+        let wanted = config.services.status_information.container_logs_lines;
         let lines = wanted.max(KEPT_LINES);
-        let read = self.cluster.last_log_lines(&pod.namespace, &pod.name, container, lines, deadline).await;
+        let read = self.cluster.last_log_lines(&pod.namespace, &pod.name, &pod.main_name, lines, deadline).await;
         let mut lines = read.unwrap_or_else(|error| {
             tracing::debug!(pod = pod.name, %error, "no logs to explain with");
             Vec::new()

@@ -6,6 +6,7 @@
 mod acceptance;
 mod address;
 mod adopt;
+mod adopt_outpost;
 mod adopted_marks;
 mod ages;
 mod apply;
@@ -44,6 +45,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::mpsc;
 
 pub use adopt::{AdoptError, Adopted, Adoption};
+pub use adopt_outpost::OutpostAdoption;
 pub use await_up::UpError;
 pub use end_dates::end_services_forever;
 pub use error::{PollError, StartError, StopError, UpdateError};

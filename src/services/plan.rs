@@ -177,7 +177,7 @@ fn rendered_files(config: &Config, prepared: &Prepared) -> Vec<DescriptionFile> 
     files
 }
 
-fn secret(name: String, namespace: &str, data: &BTreeMap<String, String>) -> Manifest {
+pub(super) fn secret(name: String, namespace: &str, data: &BTreeMap<String, String>) -> Manifest {
     let object = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
         "metadata": {"name": name, "namespace": namespace},

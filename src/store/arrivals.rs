@@ -8,10 +8,10 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::limits::{Claimed, is_counted};
 use super::postgres::{PostgresPool, keep_if_sound};
-use super::services::{NewRow, Row, first};
+use super::services::{NewRow, Row};
 use super::{Backend, Inserted, Store, StoreError, in_time};
 use crate::domain::record::NewService;
-use crate::domain::{Credential, Limits, ServerName, ServiceRecord};
+use crate::domain::{Credential, Limits, ServerName};
 
 /// Rows of processes that died are removed when so many newer ones have come: by no clock.
 const KEPT: i64 = 10_000;
@@ -74,9 +74,10 @@ impl Store {
         let (Backend::Postgres(pool), Some(id)) = (&self.backend, arrived.0) else {
             return self.insert_within_limits(new, limits).await;
         };
+        let row = self.new_row(new)?;
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
-            if let Some(record) = insert(pool, new, id, limits).await? {
+            if let Some(record) = self.first(insert(pool, row.clone(), id, limits).await?)? {
                 return Ok(Claimed::Inserted(Inserted::New(record)));
             }
             if let Some(same) = self.same_start(new).await? {
@@ -97,14 +98,8 @@ impl Store {
 
 /// `FOR UPDATE` waits for a stop that is at the row, and then reads the row again. `k8smgr_has_room` waits for whoever
 /// writes a start of the same hub with limits, and then counts.
-async fn insert(
-    pool: &PostgresPool,
-    new: &NewService,
-    arrival: i64,
-    limits: Limits,
-) -> Result<Option<ServiceRecord>, StoreError> {
-    let row = NewRow::try_from(new)?;
-    let room = match is_counted(new, limits) {
+async fn insert(pool: &PostgresPool, row: NewRow, arrival: i64, limits: Limits) -> Result<Vec<Row>, StoreError> {
+    let room = match is_counted(row.flavor.as_ref(), limits) {
         true => "WHERE k8smgr_has_room($2, $3, $14, $8, $16, $17, $18)",
         // The same number of parameters.
         false => "WHERE COALESCE($16::bigint, $17::bigint, $18::bigint) IS NULL OR TRUE",
@@ -138,7 +133,7 @@ async fn insert(
     let mut connection = pool.connection().await?;
     let rows = in_time(diesel_async::RunQueryDsl::load::<Row>(query, &mut connection)).await;
     keep_if_sound(connection, &rows);
-    first(rows?)
+    rows
 }
 
 async fn is_expected(pool: &PostgresPool, arrival: i64) -> Result<bool, StoreError> {

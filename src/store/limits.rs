@@ -10,7 +10,7 @@ use diesel::{
 };
 
 use super::schema::services::dsl;
-use super::services::{NewRow, Row, first};
+use super::services::{NewRow, Row};
 use super::{Backend, Change, Inserted, Store, StoreError, query};
 use crate::domain::flavor::Counted;
 use crate::domain::record::{NewService, ServiceState};
@@ -30,8 +30,8 @@ pub enum Claimed {
 const OVER: [&str; 2] = [ServiceState::Stopping.as_str(), ServiceState::Ended.as_str()];
 
 /// Whether anybody has to count before this one is written down.
-pub(super) fn is_counted(new: &NewService, limits: Limits) -> bool {
-    new.flavor.is_some() && limits != Limits::default()
+pub(super) fn is_counted(flavor: Option<&String>, limits: Limits) -> bool {
+    flavor.is_some() && limits != Limits::default()
 }
 
 /// What an insert on SQLite came to.
@@ -60,7 +60,7 @@ impl Store {
         new: &NewService,
         limits: Limits,
     ) -> Result<Option<LimitReached>, StoreError> {
-        if !is_counted(new, limits) {
+        if !is_counted(new.flavor.as_ref(), limits) {
             return Ok(None);
         }
         let (hub, name) = (new.credential.to_string(), new.server_name.to_string());
@@ -71,10 +71,10 @@ impl Store {
 
     /// Like `insert_service`, unless its flavor is full. For SQLite.
     pub(super) async fn insert_within_limits(&self, new: &NewService, limits: Limits) -> Result<Claimed, StoreError> {
-        let (Backend::Sqlite(pools), true) = (&self.backend, is_counted(new, limits)) else {
+        let (Backend::Sqlite(pools), true) = (&self.backend, is_counted(new.flavor.as_ref(), limits)) else {
             return self.insert_service(new).await.map(Claimed::Inserted);
         };
-        let wanted = NewRow::try_from(new)?;
+        let wanted = self.new_row(new)?;
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
             let (row, announcer) = (wanted.clone(), self.feed.announcer().clone());
@@ -86,7 +86,7 @@ impl Store {
                 attempt
             });
             let inserted = match attempt.await? {
-                Attempt::Row(row) => first(row.into_iter().collect())?,
+                Attempt::Row(row) => self.first(row.into_iter().collect())?,
                 Attempt::NoRoom(reached) => {
                     let same = self.same_start(new).await?;
                     return Ok(same.map_or(Claimed::NoRoom(reached), |it| Claimed::Inserted(Inserted::SameStart(it))));

@@ -12,6 +12,7 @@ mod names;
 mod outage;
 mod replacement;
 mod replay;
+mod replicas;
 mod starts;
 
 use serde_json::{Value, json};

@@ -263,7 +263,7 @@ async fn starts_polls_and_stops_answer_as_recorded() {
 
     let sanitized = sent(&app, record("sanitize")).await;
     assert_eq!(sanitized.status, 200, "{}", sanitized.body);
-    stop(&app, HUB1, "v1/s").await.assert(200, r#"{"logs":[]}"#);
+    stop(&app, crate::HUB2, "v1/s").await.assert(200, r#"{"logs":[]}"#);
     let ps = crate::post(&crate::body("ps", "s", &json!({"image": "x/slow:1"}))).header("execution-type", "async");
     app.send_as(HUB1, ps).await.assert(202, r#"{"service":""}"#);
     differs(&app, record("poll.requires_state"), 200, ALIVE).await;

@@ -36,6 +36,7 @@ pub fn observe(pod: &TrimmedPod, before: Option<&PodObservation>, clock: &Clock)
         uid: pod.uid().unwrap_or_default(),
         created: pod.creation_timestamp().map_or_else(|| clock.now(), |it| it.0),
         phase,
+        main_name: main_name.clone(),
         main: main.and_then(|it| it.state.as_ref()).map_or(MainContainer::Unknown, main_state),
         is_ready: main.is_some_and(|it| it.ready),
         exit_code: main.and_then(exit_code),

@@ -5,6 +5,7 @@
 
 mod body;
 mod error;
+mod failure;
 mod flavors;
 mod services;
 mod view;
@@ -40,6 +41,8 @@ enum Target {
     Services,
     Asked(flavors::Question),
     Service(OutpostName, StartId),
+    /// A service with a name that none can have.
+    NoService,
     /// Nothing is there.
     Unknown,
 }
@@ -68,13 +71,16 @@ impl Target {
     /// `<name>`, `<name>/<start id>`, each also with a slash at its end; the name may be empty.
     fn service(path: &str) -> Option<Self> {
         let mut segments = path.split('/');
-        let name = OutpostName::parse(&decoded(segments.next()?)).ok()?;
+        let name = decoded(segments.next()?);
         let start_id = match (segments.next(), segments.next(), segments.next()) {
             (None | Some(""), None, _) => NO_START_ID.to_owned(),
             (Some(start_id), None | Some(""), None) => decoded(start_id),
             _ => return None,
         };
-        Some(Self::Service(name, StartId::parse(&start_id).ok()?))
+        Some(match (OutpostName::parse(&name), StartId::parse(&start_id)) {
+            (Ok(name), Ok(start_id)) => Self::Service(name, start_id),
+            _ => Self::NoService,
+        })
     }
 }
 
@@ -102,6 +108,10 @@ async fn answer(target: Target, query: String, api: Api, call: Call) -> Reply {
         Target::Services => services::collection(api, call).await,
         Target::Asked(question) => flavors::answer(question, api, call).await,
         Target::Service(name, start_id) => services::item(name, start_id, &query, api, call).await,
+        Target::NoService => {
+            let admitted = admit(&api, &call, SERVICE).await;
+            admitted.map_or_else(|error| error, |_| OutpostError::NotFound).reply(Some(SERVICE))
+        }
         Target::Unknown => OutpostError::NotFound.reply(None),
     }
 }
@@ -169,7 +179,8 @@ mod tests {
             ("/services/Weird%20Name/s", service("Weird Name", "s")),
             ("/services/%C3%BCmlaut/s", service("ümlaut", "s")),
             ("/services/ümlaut/s", service("ümlaut", "s")),
-            ("/services/a%2Fb/s", Some(Target::Unknown)),
+            ("/services/a%2Fb/s", Some(Target::NoService)),
+            ("/services/a/%20", Some(Target::NoService)),
             ("/services/a/b/c", Some(Target::Unknown)),
             ("/services/a//", Some(Target::Unknown)),
             ("/ping/x", Some(Target::Unknown)),

@@ -51,7 +51,7 @@ pub async fn a_full_flavor_takes_no_more_until_one_is_over(database: TestDatabas
     let third = room(&store, &third, TWO).await.unwrap();
     let fourth = of_flavor("hub", "f", "small", 4);
     assert_eq!(room(&store, &fourth, TWO).await, Err(LimitReached::Max(2)));
-    let details = Details { error: "over".to_owned(), detailed_error: String::new() };
+    let details = Details::new("over", "");
     store.mark_running(second, &[]).await.unwrap();
     store.latch_end(second, &details, "2026-11-20T11:00:00Z".parse().unwrap()).await.unwrap();
     room(&store, &fourth, TWO).await.unwrap();

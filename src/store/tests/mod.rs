@@ -10,6 +10,7 @@ mod postgres_server;
 mod postgres_tls;
 mod reference;
 mod restart_notices;
+mod sealing;
 mod services;
 mod sqlite;
 mod startup;
@@ -127,6 +128,14 @@ conformance! {
     user_jobs::what_a_dead_process_had_in_hand_is_stopped,
     told_starts::one_process_tells_a_start_and_another_takes_over_what_it_leaves,
     restart_notices::a_notice_is_owed_until_it_was_taken,
+    sealing::what_is_kept_of_requests_stands_nowhere_in_clear,
+    sealing::every_way_to_write_and_read_a_service_knows_the_keys,
+    sealing::a_key_that_is_missing_is_told_before_anything_is_done,
+    sealing::what_cannot_be_opened_stops_neither_polls_nor_other_services,
+    sealing::keys_are_changed_while_services_are_read,
+    sealing::what_was_kept_in_clear_is_sealed_and_swept,
+    sealing::a_rekey_that_was_cut_short_is_completed_by_the_next,
+    sealing::a_lost_key_is_given_up,
     log_handlers::a_new_database_has_the_stream_handler,
     log_handlers::log_handlers_are_listed_as_they_were_added,
     log_handlers::a_log_handler_is_replaced_only_as_it_was_read,
