@@ -23,7 +23,7 @@ seen["home"] = sorted(path.name for path in pathlib.Path.home().iterdir())
 print(json.dumps(seen))
 """
 # JupyterHub 6 takes slugs of 30 characters as servers' names; 5 takes whatever users write. Users' names are free in both.
-ODD_SERVERS = ["my-lab-of-exactly-30-character", "1-2"] if jupyterhub.version_info[0] >= 6 else ["My Lab ü.1", "50% #?&"]
+ODD_SERVERS = ["my-lab-of-exactly-30-character", "x1-2-3"] if jupyterhub.version_info[0] >= 6 else ["My Lab ü.1", "50% #?&"]
 ODD_USER = "zoë o'neil_7"
 # Up to here a start waits for something that never comes.
 NEVER = {"init_containers": [{"name": "never", "image": "example.org/never:1", "command": ["/bin/sleep", "3600"]}]}
