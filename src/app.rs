@@ -16,20 +16,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::auth::{Authenticator, Users, create_startup_users};
+use crate::auth::{Authenticator, Users, create_hubs, create_startup_users};
 use crate::cluster::{Cluster, Deadline};
 use crate::config::{Config, Environment, SharedConfig};
 use crate::description::{Place, SharedCatalogue};
-use crate::domain::Clock;
+use crate::domain::{Clock, Credential};
+use crate::flavors::{Answered, SharedRules};
 use crate::health::Conditions;
 use crate::http::{Api, Limits, Server, operators_routes, routes};
-use crate::hubs::Notices;
+use crate::hubs::{FlavorsOf, Notices};
 use crate::leader::{Election, Leader};
 use crate::log_handlers;
 use crate::metrics_page::MetricsPage;
-use crate::reload::{Reloader, follow_forever};
-use crate::services::{Services, Site, follow_changes, recover_forever};
-use crate::store::{DatabaseUrl, ProcessLock, Store};
+use crate::reload::{Reloader, RuleFiles, follow_forever};
+use crate::services::{Services, Site, end_services_forever, follow_changes, recover_forever};
+use crate::store::{CryptKeys, DatabaseUrl, ProcessLock, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
 use crate::tls::{ServerTls, TlsFiles};
 use crate::user_jobs::{self, UserJobs};
@@ -66,6 +67,8 @@ pub struct App {
     end: watch::Sender<bool>,
     server: JoinHandle<()>,
     recovery: JoinHandle<()>,
+    /// Stops what has run for as long as it may.
+    ending: JoinHandle<()>,
     /// What goes on for hubs.
     telling: Vec<JoinHandle<()>>,
     service_changes: JoinHandle<()>,
@@ -93,6 +96,7 @@ impl App {
         crate::metrics::begin();
         let Settings { config, config_file, environment, database_url, listen, tls, kubeconfig, clock } = settings;
         let process_lock = ProcessLock::take(&database_url).with_context(|| format!("database {database_url}"))?;
+        let keys = CryptKeys::read(environment.crypt_keys.as_ref(), environment.crypt_keys_file.as_deref())?;
         let tls = tls.map(ServerTls::open).transpose()?;
         // Bound early and served last: who connects meanwhile waits for the right answer.
         let listener = bind(listen)?;
@@ -102,9 +106,13 @@ impl App {
         };
         let max_header_bytes = config.http.max_header_bytes;
         let config = SharedConfig::new(config);
-        let limits = Limits { max_header_bytes, config: config.clone() };
+        let limits = Limits {
+            max_header_bytes,
+            config: config.clone(),
+            outpost_base_path: environment.outpost_base_path.clone().into(),
+        };
         let waiting = database::Listeners { api: &listener, tls: tls.as_ref(), operators: operators.as_ref() };
-        let store = database::open(&database_url, &waiting, limits.clone()).await?;
+        let store = database::open(&database_url, &keys, &waiting, limits.clone()).await?;
         let log_handlers = StoredLogHandlers::new(
             store.clone(),
             log_handlers::of_this_process(),
@@ -132,7 +140,10 @@ impl App {
             deployment_name: environment.deployment_name.clone(),
             namespace: environment.deployment_namespace.clone(),
         };
-        let reloader = Reloader::new(config_file, config.clone(), descriptions.clone(), place);
+        let end_date_check_seconds = environment.end_date_check_seconds;
+        let rule_files = RuleFiles::new(&environment, &config.current());
+        let rules = rule_files.shared.clone();
+        let reloader = Reloader::new(config_file, config.clone(), descriptions.clone(), place, rule_files);
         let looking = reloader.clone();
         let first_look = tokio::task::spawn_blocking(move || looking.reload());
         let hangups = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
@@ -169,6 +180,8 @@ impl App {
             clock,
             services: services.clone(),
             notices,
+            flavors: flavors_of(services.clone(), rules.clone()),
+            environment: environment.clone(),
             is_on_one_machine,
         });
         let authenticator = Arc::new(Authenticator::new(store.clone()));
@@ -191,6 +204,8 @@ impl App {
             config,
             health: health.clone(),
             metrics_page,
+            rules: rules.clone(),
+            outpost_base_path: environment.outpost_base_path.clone().into(),
         };
         let operators = operators
             .map(|listener| serve_operators(listener, api.clone(), limits.clone(), ended.clone()))
@@ -198,6 +213,9 @@ impl App {
         let server = tokio::spawn(Server::new(listener, routes(api), limits).with_tls(tls.clone()).run(ended));
         let recovered = services.clone();
         let recovery = tokio::spawn(leader.clone().while_leading(move || recover_forever(recovered.clone())));
+        let (ended, end_date_check) = (services.clone(), end_date_check_seconds);
+        let ending = move || end_services_forever(ended.clone(), rules.clone(), end_date_check);
+        let ending = tokio::spawn(leader.clone().while_leading(ending));
         let forwarded = user_jobs.clone();
         let forwarding = tokio::spawn(leader.clone().while_leading(move || user_jobs::lead(forwarded.clone())));
         let service_changes = tokio::spawn(follow_changes(services.clone(), service_changes));
@@ -210,6 +228,7 @@ impl App {
             end,
             server,
             recovery,
+            ending,
             telling,
             service_changes,
             log_changes,
@@ -264,8 +283,15 @@ impl App {
         resigned.await.context("resigning broke off")?;
         // It leads no more, and so has let go of its connections.
         self.user_jobs.ended().await;
-        let mut tasks =
-            vec![self.recovery, self.forwarding, self.service_changes, self.log_changes, self.changes, self.upkeep];
+        let mut tasks = vec![
+            self.recovery,
+            self.ending,
+            self.forwarding,
+            self.service_changes,
+            self.log_changes,
+            self.changes,
+            self.upkeep,
+        ];
         tasks.extend(self.telling);
         tasks.iter().for_each(JoinHandle::abort);
         // Their connections are closed with them: whoever looks at the database's files next finds them at rest.
@@ -320,9 +346,26 @@ fn user_jobs_site(environment: &Environment, site: &Site) -> user_jobs::Site {
     }
 }
 
+/// The figures that hubs are told, as GET /flavors/ gives them.
+fn flavors_of(services: Arc<Services>, rules: SharedRules) -> FlavorsOf {
+    Arc::new(move |hub: Credential| {
+        let (services, rules) = (services.clone(), rules.clone());
+        Box::pin(async move {
+            let counts = services.flavor_counts(&hub).await?;
+            match rules.current().flavors_answer(&hub, None, &counts)? {
+                Answered::Json(text) => Ok(text),
+                Answered::Unreadable => Err("the file with the flavors is bad".into()),
+            }
+        })
+    })
+}
+
 async fn create_users(store: &Store, config: &Config, environment: &Environment) -> anyhow::Result<()> {
     let superuser = environment.superuser_password.clone();
-    create_startup_users(store, superuser, &config.startup.create_user, |name| environment.user_password(name).cloned())
-        .await
-        .context("failed to create the users of startup.create_user")
+    create_startup_users(store, superuser, &config.startup.create_user, |name| {
+        environment.user_password(name).cloned()
+    })
+    .await
+    .context("failed to create the users of startup.create_user")?;
+    create_hubs(store, &environment.outpost_users).await.context("failed to create the users of `usernames`")
 }

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
 use support::app::{JUPYTERHUB, TOKEN, TestApp, basic, start_body};
-use support::hub_receiver::HubReceiver;
+use support::hub_receiver::{HubReceiver, Told};
+use support::outpost_start::{OutpostStart, serves, stop};
+use support::wait::eventually;
 use support::wire::{Answer, Request};
 
 const API_TOKEN: &str = "marker-api-token-5f1c";
@@ -29,11 +31,28 @@ const CAFILE: &str = "marker-cafile-c0a4";
 const AUTH_STATE: &str = "marker-auth-state-93b2";
 const ENV_VALUE: &str = "marker-env-value-1e0f";
 const TUNNEL: &str = "marker-tunnel-password-4b7d";
+const FLAVORS: &str = "marker-flavors-token-2f6a";
+const FLAVORS_ENV: &str = "marker-flavors-variable-7c33";
+const CLEANUP: &str = "marker-cleanup-token-e8d1";
 
 /// All that must not be seen, also in the forms in which it travels.
 fn markers() -> Vec<String> {
-    let plain =
-        [API_TOKEN, ACCESS_TOKEN, KEYFILE, CERTFILE, CAFILE, AUTH_STATE, ENV_VALUE, TUNNEL, "jhubpw", "superpw", TOKEN];
+    let plain = [
+        API_TOKEN,
+        ACCESS_TOKEN,
+        KEYFILE,
+        CERTFILE,
+        CAFILE,
+        AUTH_STATE,
+        ENV_VALUE,
+        TUNNEL,
+        FLAVORS,
+        FLAVORS_ENV,
+        CLEANUP,
+        "jhubpw",
+        "superpw",
+        TOKEN,
+    ];
     let basic = basic(JUPYTERHUB).trim_start_matches("Basic ").to_owned();
     let encoded = plain.iter().map(|it| BASE64_STANDARD.encode(it));
     plain.iter().map(|it| (*it).to_owned()).chain(encoded).chain([basic]).collect()
@@ -108,6 +127,35 @@ fn assert_clean_files(folder: &Path) {
             assert_clean(&String::from_utf8_lossy(&bytes), path.to_str().unwrap());
         }
     }
+}
+
+/// Starts of a hub with Outpost's protocol, which is told of all that there is, asked for a tunnel and for its servers.
+async fn of_an_outposts_hub(app: &mut TestApp, hub: &HubReceiver) {
+    let start = |name| {
+        OutpostStart::new(hub, name, API_TOKEN)
+            .with("JUPYTERHUB_FLAVORS_UPDATE_URL", &hub.url("/hub/api/outpostflavors/s"))
+            .with("JUPYTERHUB_SETUPTUNNEL_URL", &hub.url("/hub/api/users/setuptunnel/a/x"))
+    };
+    let record = start("outpost").with("JUPYTERHUB_FLAVORS_UPDATE_TOKEN", FLAVORS).start(app).await;
+    let told = async |path: &str, authorization: &str| {
+        let authorization = format!("token {authorization}");
+        let is_told = |it: &Told| it.path.contains(path) && it.header("authorization") == Some(&*authorization);
+        eventually(path, async || hub.told().iter().any(is_told).then_some(())).await;
+    };
+    told("/progress/events/", API_TOKEN).await;
+    told("/outpostflavors/", FLAVORS).await;
+    serves(app, &record).await;
+    app.restart().await;
+    told("/setuptunnel/", API_TOKEN).await;
+    told("/hub/api/servers", CLEANUP).await;
+    stop(app, &record).await;
+    // One that brings no token, and one that fails.
+    let record = start("untold").with("JUPYTERHUB_FLAVORS_UPDATE_TOKEN", "").start(app).await;
+    told("/outpostflavors/", FLAVORS_ENV).await;
+    stop(app, &record).await;
+    let failed = start("broken").service("JupyterLab/BadYaml").post(app).await;
+    assert_eq!(failed.status, 419, "{}", failed.body);
+    assert_clean(&failed.body, "an answer");
 }
 
 /// Bodies that fail in every place where what was sent might be repeated.
@@ -185,20 +233,30 @@ async fn no_secret_is_seen_outside_of_secrets() {
     // A hub that is told of everything: of one restart, of the steps of starts, and that refuses and fails at times.
     let hub = HubReceiver::start().await;
     let (tunnel, api) = (hub.url("/restart/"), hub.url("/hub/api"));
+    hub.answer_with("/hub/api/servers", 500, "no list");
     let mut app = TestApp::builder()
         .edit(move |config| {
             config["tunnel"] = json!([{"hostname": "k8smgr", "restart_url": tunnel}]);
             config["hubs"] = json!({"jupyterhub": {"api_url": api}});
+            config["outpost"] =
+                json!({"jupyterhub": {"tunnels_at_restart": true, "flavors_update_token_env": "FLAVORS_TOKEN"}});
         })
+        .variable("FLAVORS_TOKEN", FLAVORS_ENV)
+        .variable("JUPYTERHUB_CLEANUP_NAMES", "jupyterhub")
+        .variable("JUPYTERHUB_CLEANUP_URLS", &hub.url("/hub/api/servers"))
+        .variable("JUPYTERHUB_CLEANUP_TOKENS", CLEANUP)
         .variable("TUNNELSVC_K8SMGR_USER_PASSWORD", TUNNEL)
         .start()
         .await;
+
+    of_an_outposts_hub(&mut app, &hub).await;
+    let earlier = hub.told().len();
 
     // Started, repeated, polled, updated.
     assert_eq!(post(&app, "lab", &body("JupyterLab/Run", "s1")).await.status, 201);
     assert_eq!(post(&app, "lab", &body("JupyterLab/Run", "s1")).await.status, 201);
     app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
-    let told = hub.has(4).await;
+    let told = hub.has(earlier + 4).await;
     let sent: Vec<_> = told.iter().filter_map(|it| it.header("authorization")).collect();
     assert!(
         sent.contains(&&*format!("token {API_TOKEN}")) && sent.iter().any(|it| it.starts_with("Basic ")),

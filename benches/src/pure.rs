@@ -75,6 +75,9 @@ impl Rendering {
             user_id: 7,
             user_options: &self.user_options,
             env_names: &[],
+            flavor: None,
+            resources: None,
+            outpost: None,
         };
         Ok(chosen.prepare(&request)?.manifests.len())
     }
@@ -114,7 +117,10 @@ pub fn observation() -> Observation {
         uid: "7d0e4b63-66ad-4d05-8d3c-4cbb2ee7a1de".to_owned(),
         created: Timestamp::UNIX_EPOCH,
         phase: PodPhase::Pending,
+        main_name: "main".to_owned(),
         main,
+        is_ready: false,
+        exit_code: None,
         stuck_since,
         terminal_since: None,
         is_replaced: true,

@@ -40,7 +40,8 @@ pub(super) struct Parts {
 /// How each part of the house is doing.
 pub(super) fn all(parts: Parts) -> Conditions {
     let Parts { store, cluster, services, user_jobs, log_handlers, reloader, leader, tls, notices, namespace } = parts;
-    let (config, descriptions, skeletons) = (reloader.clone(), reloader.clone(), reloader);
+    let (config, descriptions, rules) = (reloader.clone(), reloader.clone(), reloader.clone());
+    let skeletons = reloader;
     let (pods, begun) = (Watched::pods(&namespace), Instant::now());
     let (watches, failing) = (cluster.watches().clone(), cluster.watches().clone());
     let conditions = Conditions::default()
@@ -64,6 +65,15 @@ pub(super) fn all(parts: Parts) -> Conditions {
                 since: Some(bad.since),
             });
             ready(bad.map_or(Ok(()), Err))
+        })
+        .telling("flavors", move || {
+            let bad = rules.status().bad_rules;
+            let names: Vec<_> = bad.iter().map(|(name, _)| *name).collect();
+            let failure = bad.iter().map(|(_, since)| *since).min().map(|since| Failure {
+                reason: format!("bad: {}; the log says why", names.join(", ")),
+                since: Some(since),
+            });
+            ready(failure.map_or(Ok(()), Err))
         })
         .telling("descriptions", move || {
             let status = descriptions.status();

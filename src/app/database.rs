@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::http::{Limits, Server, waiting_routes};
-use crate::store::{DatabaseUrl, Store};
+use crate::store::{CryptKeys, DatabaseUrl, Sealing, Store, StoreError};
 use crate::tls::ServerTls;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -23,17 +23,24 @@ pub struct Listeners<'a> {
     pub operators: Option<&'a std::net::TcpListener>,
 }
 
-/// Opens the database. While it is waited for, `/livez` says that the process lives and all else that it is not ready.
-pub async fn open(url: &DatabaseUrl, listeners: &Listeners<'_>, limits: Limits) -> anyhow::Result<Store> {
+/// Opens the database. While it is waited for, `/livez` says that the process lives and all else that it is not ready. Where it holds
+/// what no key of ours opens, nothing is done.
+pub async fn open(
+    url: &DatabaseUrl,
+    keys: &CryptKeys,
+    listeners: &Listeners<'_>,
+    limits: Limits,
+) -> anyhow::Result<Store> {
     let mut pause = FIRST_PAUSE;
     let mut waiting = None;
     loop {
-        let error = match Store::connect(url).await {
-            Ok(store) => {
+        let error = match unlocked(url, keys).await {
+            Ok((store, sealing)) => {
                 if let Some(waiting) = waiting {
                     Waiting::end(waiting).await;
                     tracing::info!("the database is there");
                 }
+                tell(keys, &sealing);
                 return Ok(store);
             }
             Err(error) if error.may_come_up() => anyhow::Error::from(error),
@@ -49,6 +56,28 @@ pub async fn open(url: &DatabaseUrl, listeners: &Listeners<'_>, limits: Limits) 
             let _ = tokio::task::spawn_blocking(move || tls.look()).await;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn unlocked(url: &DatabaseUrl, keys: &CryptKeys) -> Result<(Store, Sealing), StoreError> {
+    Store::connect(url).await?.unlock(keys.clone()).await
+}
+
+/// How what is kept of requests is kept.
+fn tell(keys: &CryptKeys, sealing: &Sealing) {
+    let Some(key) = keys.sealing() else {
+        tracing::info!(
+            "the database keeps user options, update.yaml and explanations in clear; K8SMGR_CRYPT_KEYS seals them"
+        );
+        return;
+    };
+    tracing::info!(%key, "the database keeps user options, update.yaml and explanations sealed");
+    if sealing.clear > 0 || sealing.sealed_before > 0 {
+        let (in_clear, by_other_keys) = (sealing.clear, sealing.sealed_before);
+        tracing::warn!(in_clear, by_other_keys, %key, "services from before are kept otherwise: run `k8smgr rekey`");
+    }
+    if sealing.damaged > 0 {
+        tracing::error!(services = sealing.damaged, "some texts of services are damaged: they are left out of answers");
     }
 }
 

@@ -48,7 +48,7 @@ fn password(value: &[u8]) -> Result<Claim, AuthError> {
     let text = String::from_utf8(bytes).unwrap_or_else(|it| it.as_bytes().iter().copied().map(char::from).collect());
     match text.split_once(':') {
         Some((name, password)) => Ok(Claim::Password { name: name.to_owned(), password: SecretString::from(password) }),
-        None => Err(AuthError::Password),
+        None => Err(AuthError::BasicColon),
     }
 }
 

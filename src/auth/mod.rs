@@ -31,7 +31,7 @@ use crate::store::{Store, StoreError, User, UserChanges};
 pub use django::{ImportedHash, imported_hash};
 pub use memory::CHANGES_COUNT_WITHIN;
 pub use passwords::{PasswordError, hash_password};
-pub use startup::{StartupUsersError, create_startup_users};
+pub use startup::{StartupUsersError, create_hubs, create_startup_users};
 pub use tokens::{TokenError, imported_token, new_token, token_hash};
 pub use users::{AccountChange, DEFAULT_LABEL, NewAccount, UserError, Users};
 
@@ -66,6 +66,9 @@ pub enum AuthError {
     NotProvided,
     #[error("Invalid username/password.")]
     Password,
+    /// The same for whoever called, who sent no colon.
+    #[error("Invalid username/password.")]
+    BasicColon,
     #[error("Invalid basic header. No credentials provided.")]
     BasicEmpty,
     #[error("Invalid basic header. Credentials string should not contain spaces.")]

@@ -19,6 +19,14 @@ pub enum StartupUsersError {
     Store(#[from] StoreError),
 }
 
+/// Creates hubs whose names and passwords stand beside each other.
+pub async fn create_hubs(store: &Store, hubs: &[(Credential, SecretString)]) -> Result<(), StartupUsersError> {
+    for (name, password) in hubs {
+        create(store, name.clone(), BTreeSet::from([Group::Webservice]), false, password.clone()).await?;
+    }
+    Ok(())
+}
+
 /// Creates the superuser `admin` where a password for it is given, and each user of `create_user` for whom
 /// `password_of` has one.
 pub async fn create_startup_users(

@@ -62,9 +62,20 @@ codes! {
     LogHandler "log-handler" Error
         "A log handler that is stored in the database cannot work: what it should write is lost."
         "Change it over the API, or let it write there: logs.directories, logs.targets."
+    CryptKeys "crypt-keys" Error
+        "K8SMGR_CRYPT_KEYS or the file of K8SMGR_CRYPT_KEYS_FILE holds no keys that can be used: `serve` refuses to start."
+        "Give the base64 of 32 bytes a key, as `openssl rand -base64 32` makes it."
     CredentialWithoutDescriptions "credential-without-descriptions" Warning
         "A hub of startup.create_user has no folder of descriptions: all its starts are refused."
         "Make the folder, or map the credential to another one's in services.credential_mapping."
+    RulesFile "rules-file" Error
+        "flavors_file or credits_file cannot be read or is malformed: at a reload the last good version stays, at a start of K8s Manager starts that need it are refused."
+        "Correct it at the place that is told."
+    RulesMissing "rules-missing" Warning
+        "flavors_file or credits_file is not there: nothing is limited." "Mount or write the file, or remove the key."
+    RulesWithoutEffect "rules-without-effect" Warning
+        "Something in flavors_file or credits_file is ignored: a key that is not known, a name that is not there, a set that is nobody's."
+        "Correct its spelling, or remove it."
     // Around the descriptions.
     HubUrl "hub-url" Error
         "The restart_url of a hub is no http or https URL." "Correct it: the notice of a restart cannot be sent."
@@ -77,10 +88,19 @@ codes! {
         "certificate_path of a hub is false: TLS is not verified, and whoever is in between reads the credentials."
         "Name a file with the hub's certificate authority, or remove certificate_path for those of the system."
     HubUnknown "hub-unknown" Warning
-        "A key of hubs is the login of no hub: it has no effect." "Correct its spelling, or remove it."
+        "A key of hubs or outpost is the login of no hub: it has no effect." "Correct its spelling, or remove it."
+    OutpostDescription "outpost-description" Error
+        "A description that outpost names as a default or by profile is not there: starts that get it are refused."
+        "Make the description, or name one that is there, as a path beneath those of the hub."
     HubCredentials "hub-credentials" Warning
         "The credentials for a hub (the variable that cred_env_name names, else TUNNELSVC_K8SMGR_USER_TOKEN or _PASSWORD) are not set here: it is not told of a restart."
         "Set it where K8s Manager runs. Where this check runs elsewhere, set it to anything."
+    FlavorsToken "flavors-token" Warning
+        "The token for flavor updates that outpost.<login> names cannot be read here: starts that bring none of their own tell the hub nothing."
+        "Set the variable or mount the file where K8s Manager runs. Where this check runs elsewhere, set it to anything."
+    CleanupLists "cleanup-lists" Warning
+        "JUPYTERHUB_CLEANUP_NAMES, _URLS and _TOKENS do not fit together, or name a hub that is not known: nothing is cleaned up for it."
+        "Give all three the same number of entries, separated by semicolons: logins of hubs, URLs of their lists, tokens."
     TlsFile "tls-file" Error
         "A file of tls cannot be read or does not hold what it should: certificates, or a key without a passphrase, in PEM."
         "Do what the message says: K8s Manager would not start."

@@ -7,7 +7,7 @@ use super::finding::{Audience, Finding, Findings};
 use super::keywords::{self, Usage};
 use super::manifests::{self, Sample};
 use super::origin::Origin;
-use super::{pods, refusals};
+use super::{pods, refusals, sample};
 use crate::config::Config;
 use crate::description::{self, DescriptionError, Rendered, TemplateError};
 use crate::domain::{Json, ObjectId};
@@ -84,6 +84,11 @@ impl Case<'_> {
             let TemplateError::Render { file, place, missing: Some(missing), .. } = &error else {
                 return Err(error.into());
             };
+            // For hubs of Outpost's protocol only: it is rendered as for one.
+            if missing.starts_with("outpost") && self.request.outpost.is_none() {
+                self.request.outpost = Some(sample::outpost());
+                continue;
+            }
             let Some(path) = missing.strip_prefix("user_options.") else { return Err(error.into()) };
             let Some(options) = with_sample(&self.request.user_options, path) else { return Err(error.into()) };
             self.request.user_options = options;
@@ -130,6 +135,7 @@ impl Case<'_> {
             user_id: self.request.jhub_user_id,
             deployment_name: &self.site.deployment_name,
             namespace: &self.site.namespace,
+            pod_name: self.request.outpost.as_ref().map(|it| it.pod_name.as_str()),
             indicator: &self.config.services.replace.indicators.open,
         };
         let Some(service) = origins.first() else { return };

@@ -1,17 +1,24 @@
-//! The hubs that are told of a restart, and of their users' starts: URLs, certificates, credentials.
+//! The hubs that are told of a restart, of their users' starts and of their flavors, and asked for their servers: URLs,
+//! certificates, credentials.
 
 use super::codes::Code;
 use super::configuration::ConfigFile;
 use super::finding::{Finding, Findings};
 use super::installation::Installation;
-use crate::config::CertificatePath;
+use crate::config::{CertificatePath, Cleanup};
 use crate::tls::trust;
 
 /// The credentials of those that name none of their own.
 const COMMON_CREDENTIALS: [&str; 2] = ["TUNNELSVC_K8SMGR_USER_TOKEN", "TUNNELSVC_K8SMGR_USER_PASSWORD"];
 
 /// `is_set` says whether an environment variable has a value.
-pub fn check(file: &ConfigFile, installation: &Installation, is_set: impl Fn(&str) -> bool, findings: &mut Findings) {
+pub fn check(
+    file: &ConfigFile,
+    installation: &Installation,
+    cleanup: &Cleanup,
+    is_set: impl Fn(&str) -> bool,
+    findings: &mut Findings,
+) {
     for (index, hub) in file.config.tunnel.iter().enumerate() {
         let at = |key: &str| format!("/tunnel/{index}/{key}");
         let name = if hub.hostname.is_empty() { format!("tunnel[{index}]") } else { hub.hostname.clone() };
@@ -47,6 +54,8 @@ pub fn check(file: &ConfigFile, installation: &Installation, is_set: impl Fn(&st
         }
     }
     hubs_of_starts(file, installation, findings);
+    flavor_tokens(file, is_set, findings);
+    lists_of_servers(file, installation, cleanup, findings);
     log_directories(file, findings);
 }
 
@@ -54,13 +63,52 @@ pub fn check(file: &ConfigFile, installation: &Installation, is_set: impl Fn(&st
 fn hubs_of_starts(file: &ConfigFile, installation: &Installation, findings: &mut Findings) {
     for (credential, hub) in &file.config.hubs {
         let pointer = format!("/hubs/{}", credential.replace('~', "~0").replace('/', "~1"));
-        let is_known = installation.credentials.iter().any(|it| it.as_str() == credential);
-        if !is_known && !file.config.startup.create_user.keys().any(|it| it.as_str() == credential) {
+        if !is_known(file, installation, credential) {
             let message = format!("hubs.{credential}: no hub of that name has descriptions or is made at the start");
             findings.add(file.finding(Code::HubUnknown, message, &pointer));
         }
         let whose = format!("hubs.{credential}");
         certificate(file, &whose, &hub.certificate_path, &format!("{pointer}/certificate_path"), findings);
+    }
+}
+
+/// Whether somebody is known by this login: who was added later may be a hub, too, but has descriptions.
+fn is_known(file: &ConfigFile, installation: &Installation, login: &str) -> bool {
+    installation.credentials.iter().any(|it| it.as_str() == login)
+        || file.config.startup.create_user.keys().any(|it| it.as_str() == login)
+}
+
+/// Section `outpost`: where tokens are.
+fn flavor_tokens(file: &ConfigFile, is_set: impl Fn(&str) -> bool, findings: &mut Findings) {
+    for (login, hub) in &file.config.outpost {
+        let at = |key: &str| format!("/outpost/{}/{key}", login.replace('~', "~0").replace('/', "~1"));
+        if let Some(path) = &hub.flavors_update_token_file {
+            let problem = match std::fs::read_to_string(path) {
+                Ok(text) if text.trim().is_empty() => Some("is empty".to_owned()),
+                Ok(_) => None,
+                Err(error) => Some(format!("cannot be read: {error}")),
+            };
+            if let Some(problem) = problem {
+                let message = format!("outpost.{login}: the file {} {problem}", path.display());
+                findings.add(file.finding(Code::FlavorsToken, message, &at("flavors_update_token_file")));
+            }
+        }
+        if let Some(variable) = hub.flavors_update_token_env.as_ref().filter(|it| !is_set(it)) {
+            let message = format!("outpost.{login}: the environment variable {variable} is not set");
+            findings.add(file.finding(Code::FlavorsToken, message, &at("flavors_update_token_env")));
+        }
+    }
+}
+
+/// What the environment says of the hubs that are asked for their servers.
+fn lists_of_servers(file: &ConfigFile, installation: &Installation, cleanup: &Cleanup, findings: &mut Findings) {
+    for problem in &cleanup.problems {
+        findings.add(Finding::new(Code::CleanupLists, problem.clone()));
+    }
+    let unknown = cleanup.hubs.iter().filter(|it| !is_known(file, installation, it.credential.as_str()));
+    for hub in unknown {
+        let message = format!("JUPYTERHUB_CLEANUP_NAMES: no hub of the name {} has descriptions", hub.credential);
+        findings.add(Finding::new(Code::CleanupLists, message));
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Sample<'a> {
     pub user_id: i64,
     pub deployment_name: &'a str,
     pub namespace: &'a str,
+    /// What a hub of Outpost's protocol calls the server's objects: a newer start takes them over.
+    pub pod_name: Option<&'a str>,
     /// What a keyword begins with: a name with one left is told already.
     pub indicator: &'a str,
 }
@@ -30,11 +32,12 @@ pub struct Sample<'a> {
 impl Sample<'_> {
     /// A name as the description has it, more or less.
     pub fn shown(&self, name: &str) -> String {
+        let name = self.pod_name.map_or_else(|| name.to_owned(), |it| name.replace(it, "<pod_name>"));
         name.replace(self.id.as_str(), "<id>").replace(&self.user_id.to_string(), "<user_id>")
     }
 
     pub fn is_of_start(&self, name: &str) -> bool {
-        name.contains(self.id.as_str())
+        name.contains(self.id.as_str()) || self.pod_name.is_some_and(|it| name.contains(it))
     }
 
     fn is_of_user(&self, name: &str) -> bool {

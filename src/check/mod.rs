@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod codes;
 mod configuration;
+pub mod crypt_keys;
 mod descriptions;
 pub mod documentation;
 mod files;
@@ -18,10 +19,12 @@ mod lines;
 pub mod log_handlers;
 mod manifests;
 mod origin;
+mod outpost;
 pub mod output;
 mod pods;
 mod refusals;
 pub mod rights;
+mod rules;
 pub mod sample;
 mod skeletons;
 mod tls;
@@ -136,8 +139,11 @@ pub fn check(options: &Options) -> Result<Checked, CheckError> {
         credentials: installation.credentials.iter().map(ToString::to_string).collect(),
     };
     configuration::check(&file, &installation, findings);
-    hubs::check(&file, &installation, |name| std::env::var_os(name).is_some_and(|it| !it.is_empty()), findings);
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|it| !it.is_empty());
+    hubs::check(&file, &installation, &environment.cleanup, is_set, findings);
+    outpost::check(&file, &installation, environment, findings);
     skeletons::check(&file, &installation, findings);
+    rules::check(&file, environment, findings);
     tls::check(&file, environment, findings);
     user_jobs::check(&file, environment.ssh_config_file.as_deref(), findings);
     narrow(&mut installation, options)?;

@@ -3,17 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::description::Chosen;
 use crate::description::environment::{EnvironmentError, secret_data};
-use crate::domain::{Credential, Json, NameError, ObjectId, ServerName, ServiceName, StartId};
+use crate::domain::outpost::OutpostStart;
+use crate::domain::{Credential, Json, NameError, ObjectId, OutpostName, ServerName, ServiceName, StartId};
 use crate::services::StartRequest;
 
 /// A uuid, as hubs name servers; with the start id it makes an id of 47 characters.
 pub const SERVER_NAME: &str = "0123456789abcdef0123456789abcdef";
 pub const START_ID: &str = "check-sample-1";
 pub const USER_ID: i64 = 1_234_567;
+
+/// What the pod of a sample start is called where the hub says how.
+pub const POD_NAME: &str = "jupyter-ada-2el-40example-2eorg---4dy-20-4cab";
 
 /// The variables that the reference hub's spawner sends.
 const VARIABLES: [&str; 12] = [
@@ -68,7 +73,7 @@ pub fn environment(config: &Config, names: &Names) -> Result<BTreeMap<String, St
         .keys()
         .map(|name| (name.trim_start_matches("HTTP_").replace('_', "-"), "sample".to_owned()))
         .collect();
-    secret_data(config, &Json::Object(members), &headers, &names.server_name, &names.id)
+    secret_data(config, &Json::Object(members), &headers, names.server_name.as_str(), &names.id)
 }
 
 /// A start of `service` with the environment `env`.
@@ -80,6 +85,8 @@ pub fn request(
     user_options: Json,
     env: BTreeMap<String, String>,
 ) -> StartRequest {
+    // Where the hub may speak the other protocol, a template is rendered as for that.
+    let is_outposts = config.outpost.contains_key(credential.as_str());
     StartRequest {
         credential: credential.clone(),
         server_name: names.server_name.clone(),
@@ -90,7 +97,31 @@ pub fn request(
         user_options,
         env,
         certs: None,
+        flavor: Ok(None),
+        outpost: is_outposts.then(outpost),
         chosen: Chosen::from_disk(config),
+        is_awaited: false,
+    }
+}
+
+/// What a hub of Outpost's protocol expects of a sample start: names with signs that have to be escaped.
+pub fn outpost() -> OutpostStart {
+    let (name, username) = ("My Lab", "ada.l@example.org");
+    OutpostStart {
+        name: OutpostName::parse(name).unwrap_or_default(),
+        username: username.to_owned(),
+        name_label: "My-Lab-0123456789ab".to_owned(),
+        username_label: "ada.l-example.org-0123456789ab".to_owned(),
+        pod_name: POD_NAME.to_owned(),
+        dns_name_template: "{name}.{namespace}.svc.cluster.local".to_owned(),
+        port: 50_399,
+        ip: "0.0.0.0".to_owned(),
+        internal_ssl: true,
+        has_certificates: true,
+        services_enabled: true,
+        labels: BTreeMap::from([("sample".to_owned(), "label".to_owned())]),
+        misc: Json::empty_object(),
+        start_timeout: Duration::from_secs(300),
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::settings::{config_path, database_url, question_cluster};
+use super::settings::{config_path, crypt_keys, database_url, question_cluster};
 use crate::check::finding::Severity;
 use crate::check::{self, Options, Report, output};
 use crate::config::Environment;
@@ -116,6 +116,9 @@ async fn try_run(arguments: CheckArguments) -> anyhow::Result<bool> {
     if arguments.rbac {
         let rights = check::cluster::rights(cluster.as_ref(), &checked).await?;
         return print_role(&rights.to_yaml(&role), &checked.report());
+    }
+    if let Err(error) = crypt_keys(&environment) {
+        check::crypt_keys::unusable(&error, &mut checked.findings);
     }
     log_handlers(&environment, &mut checked).await;
     if let Some(cluster) = &cluster {

@@ -7,6 +7,7 @@ mod import;
 mod local_cluster;
 pub mod malloc;
 mod rebuild;
+mod rekey;
 mod render;
 mod restore;
 mod serve;
@@ -33,12 +34,15 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Add, list, change and remove the users (hubs and operators) of the API.
     User(user::UserArguments),
-    /// Take over users, tokens, running services, log handlers and user jobs from the Python K8s Manager.
+    /// Take over users, tokens, running services, log handlers and user jobs from the Python K8s Manager, or hubs and running
+    /// services from JupyterHub Outpost.
     /// To be run while neither of the two serves.
     Import(import::ImportArguments),
     /// Write the records of services anew from the cluster, after the database was lost or restored.
     /// To be run while nothing serves.
     Rebuild(rebuild::RebuildArguments),
+    /// Seal what the database keeps of requests with the first of the keys that were given, also while `serve` runs.
+    Rekey(rekey::RekeyArguments),
     /// Copy the SQLite database to a file, also while `serve` runs.
     Backup(backup::BackupArguments),
     /// Put a backup in the place of the SQLite database, while no `serve` runs. The database before it is kept.
@@ -71,6 +75,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Render(arguments) => return Ok(render::run(arguments).await),
         Command::Import(arguments) => import::run(arguments).await?,
         Command::Rebuild(arguments) => rebuild::run(arguments).await?,
+        Command::Rekey(arguments) => rekey::run(arguments).await?,
         Command::Backup(arguments) => backup::run(arguments).await?,
         Command::Restore(arguments) => restore::run(arguments).await?,
         Command::LocalCluster(arguments) => local_cluster::run(arguments).await?,

@@ -111,7 +111,7 @@ async fn diff(
     let running = Running::find(&cluster, &site.namespace, &site.deployment_name, &credential, &service, name).await?;
     let names = &running.names;
     eprintln!("comparing with server {} (start {})", names.server_name, names.start_id);
-    let env = secret_data(&config, &running.env, &[], &names.server_name, &names.id)?;
+    let env = secret_data(&config, &running.env, &[], names.server_name.as_str(), &names.id)?;
     let given = arguments.user_options.as_ref().or(running.user_options.as_ref());
     let mut request = sample::request(config, &credential, &service, names, sample::user_options(&service, given), env);
     (request.jhub_user_id, request.certs) = (running.user_id, running.certs.clone());

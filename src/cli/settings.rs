@@ -11,7 +11,7 @@ use crate::config::{Config, Environment, SecretUrl, SharedConfig};
 use crate::description::SharedCatalogue;
 use crate::domain::Clock;
 use crate::services::{Services, Site};
-use crate::store::{DatabaseUrl, ProcessLock, Store};
+use crate::store::{CryptKeys, CryptKeysError, DatabaseUrl, ProcessLock, Store};
 
 /// A file that was named must be there; `config.json` beside us is taken where it is.
 pub(super) fn config_path(named: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
@@ -42,6 +42,11 @@ pub(super) fn database_url(
     }
 }
 
+/// The keys of the environment.
+pub(super) fn crypt_keys(environment: &Environment) -> Result<CryptKeys, CryptKeysError> {
+    CryptKeys::read(environment.crypt_keys.as_ref(), environment.crypt_keys_file.as_deref())
+}
+
 /// What a command needs that works on services beside the service itself: nothing runs in the background.
 pub(super) struct Tools {
     pub config: Config,
@@ -70,8 +75,10 @@ impl Tools {
     }
 
     async fn connect_to(config: Config, environment: Environment, url: &DatabaseUrl) -> anyhow::Result<Self> {
+        let keys = crypt_keys(&environment)?;
         let client = cluster::connect(None).await?;
         let store = Store::connect(url).await.with_context(|| format!("database {url}"))?;
+        let (store, _) = store.unlock(keys).await.with_context(|| format!("database {url}"))?;
         let installation = store.installation_id().await?;
         let cluster = Cluster::new(client, &installation, Clock::default(), config.services.shrunken_list_percent);
         Ok(Self { config, environment, store, cluster, installation })

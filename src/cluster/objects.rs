@@ -58,7 +58,9 @@ impl Cluster {
                 Err(error) if error.is_already_there() => {
                     let there = call(deadline, || api.get_metadata_opt(&target.name)).await?;
                     match there {
-                        Some(there) if !may_use(target, &there, mark) => return Err(taken(target)),
+                        Some(there) if !may_use(target, &there, mark) && !is_going(&there, mark) => {
+                            return Err(taken(target));
+                        }
                         Some(there) if there.metadata.deletion_timestamp.is_none() => {
                             return Ok(there.uid().unwrap_or_default());
                         }
@@ -197,6 +199,11 @@ pub(super) fn garbled(error: serde_json::Error) -> ClusterError {
 /// Whether an object that is there is this start's, or one to keep of the same credential.
 fn may_use(target: &AppliedObject, there: &impl ResourceExt, mark: &Mark) -> bool {
     mark.is_on(there.labels()) || (target.is_kept && mark.is_of_credential(there.labels()))
+}
+
+/// Whether an object of the same credential is being deleted: its name is free soon.
+fn is_going(there: &impl ResourceExt, mark: &Mark) -> bool {
+    there.meta().deletion_timestamp.is_some() && mark.is_of_credential(there.labels())
 }
 
 fn taken(target: &AppliedObject) -> ClusterError {

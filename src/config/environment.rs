@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 
+use super::cleanup::{self, Cleanup};
 use super::secret_url::SecretUrl;
-use crate::domain::Credential;
+use crate::domain::{Credential, NameError};
 
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 /// The names that the reference has them by.
 const TLS_CERTIFICATE: &str = "GUNICORN_SSL_CRT";
 const TLS_KEY: &str = "GUNICORN_SSL_KEY";
+const USERNAMES: &str = "usernames";
+const PASSWORDS: &str = "passwords";
+const CLEANUP_INTERVAL: &str = "JUPYTERHUB_CLEANUP_SLEEP_TIMER";
+const END_DATE_INTERVAL: &str = "JUPYTERHUB_CHECK_ENDDATES_SLEEP_TIMER";
 const PASSWORD_SUFFIX: &str = "_USER_PASS";
 
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +31,14 @@ pub enum EnvironmentError {
     UnknownEngine(String),
     #[error("{set} is set and {missing} is not: TLS needs both, its certificate and its key")]
     HalfOfTls { set: &'static str, missing: &'static str },
+    #[error("{CLEANUP_INTERVAL} is `{0}`; it must be a number of seconds, at least 1")]
+    CleanupInterval(String),
+    #[error("{END_DATE_INTERVAL} is `{0}`; it must be a number of seconds, at least 1")]
+    EndDateInterval(String),
     #[error("SQL_DATABASE is needed with SQL_ENGINE={0}")]
     MissingDatabase(String),
+    #[error("`{name}` in usernames cannot be a user: {reason}")]
+    NotAUser { name: String, reason: NameError },
 }
 
 /// What the environment says. An empty variable counts as not set.
@@ -48,10 +60,27 @@ pub struct Environment {
     pub superuser_password: Option<SecretString>,
     /// LOG_SMTP_USER and LOG_SMTP_PASSWORD, both or none: the login of the `smtp` log handler.
     pub smtp_login: Option<(String, SecretString)>,
+    /// K8SMGR_CRYPT_KEYS: base64 of 32 bytes each, separated by semicolons. They seal what is kept of requests.
+    pub crypt_keys: Option<SecretString>,
+    /// K8SMGR_CRYPT_KEYS_FILE: the same, one a line.
+    pub crypt_keys_file: Option<PathBuf>,
     /// SSHCONFIGFILE: the ssh configuration by which user jobs are reached.
     pub ssh_config_file: Option<PathBuf>,
+    /// OUTPOST_BASE_PATH: beneath it hubs of Outpost's protocol are served, too. Begins with a slash and does not end with one;
+    /// empty where it is not set.
+    pub outpost_base_path: String,
+    /// `usernames` and `passwords`, by position: hubs to create at the start.
+    pub outpost_users: Vec<(Credential, SecretString)>,
     /// POD_NAME, else HOSTNAME: the pod that we run in.
     pub pod_name: Option<String>,
+    /// JUPYTERHUB_CLEANUP_NAMES, _URLS and _TOKENS, every JUPYTERHUB_CLEANUP_SLEEP_TIMER seconds; none where CHECK_SERVICES is
+    /// neither `true` nor `1`.
+    pub cleanup: Cleanup,
+    /// OUTPOST_FLAVORS_PATH and OUTPOST_CREDITS_PATH.
+    pub flavors_file: Option<PathBuf>,
+    pub credits_file: Option<PathBuf>,
+    /// JUPYTERHUB_CHECK_ENDDATES_SLEEP_TIMER in seconds; 0 where CHECK_ENDDATES is neither `true` nor `1`.
+    pub end_date_check_seconds: Option<u64>,
     /// All variables: the configuration names some of them, and their values may be credentials.
     variables: BTreeMap<String, SecretString>,
 }
@@ -85,8 +114,16 @@ impl Environment {
             tls_files: tls_files(get(TLS_CERTIFICATE), get(TLS_KEY))?,
             superuser_password: secret("SUPERUSER_PASS"),
             smtp_login: get("LOG_SMTP_USER").zip(secret("LOG_SMTP_PASSWORD")),
+            crypt_keys: secret("K8SMGR_CRYPT_KEYS"),
+            crypt_keys_file: get("K8SMGR_CRYPT_KEYS_FILE").map(PathBuf::from),
             ssh_config_file: get("SSHCONFIGFILE").map(PathBuf::from),
+            outpost_base_path: base_path(get("OUTPOST_BASE_PATH")),
+            outpost_users: outpost_users(variables)?,
             pod_name: get("POD_NAME").or_else(|| get("HOSTNAME")),
+            cleanup: cleanup(&get)?,
+            flavors_file: get("OUTPOST_FLAVORS_PATH").map(PathBuf::from),
+            credits_file: get("OUTPOST_CREDITS_PATH").map(PathBuf::from),
+            end_date_check_seconds: end_date_check(&get)?,
             variables: variables.keys().filter_map(|name| Some((name.clone(), secret(name)?))).collect(),
         })
     }
@@ -105,6 +142,31 @@ impl Environment {
     }
 }
 
+fn cleanup(get: &impl Fn(&str) -> Option<String>) -> Result<Cleanup, EnvironmentError> {
+    let seconds = match get(CLEANUP_INTERVAL) {
+        None => Cleanup::INTERVAL_SECONDS,
+        Some(text) => match text.parse() {
+            Ok(seconds @ 1..) => seconds,
+            _ => return Err(EnvironmentError::CleanupInterval(text)),
+        },
+    };
+    let is_on = get("CHECK_SERVICES").is_none_or(|it| matches!(it.to_lowercase().as_str(), "true" | "1"));
+    let list = |name| get(name).filter(|_| is_on).unwrap_or_default();
+    let (names, urls, tokens) = (list(cleanup::NAMES), list(cleanup::URLS), list(cleanup::TOKENS));
+    Ok(Cleanup::of_lists(&names, &urls, &tokens, Duration::from_secs(seconds)))
+}
+
+fn end_date_check(get: &impl Fn(&str) -> Option<String>) -> Result<Option<u64>, EnvironmentError> {
+    if get("CHECK_ENDDATES").is_some_and(|it| !matches!(it.to_lowercase().as_str(), "true" | "1")) {
+        return Ok(Some(0));
+    }
+    let Some(text) = get(END_DATE_INTERVAL) else { return Ok(None) };
+    match text.parse() {
+        Ok(seconds @ 1..) => Ok(Some(seconds)),
+        _ => Err(EnvironmentError::EndDateInterval(text)),
+    }
+}
+
 fn tls_files(certificate: Option<String>, key: Option<String>) -> Result<Option<(PathBuf, PathBuf)>, EnvironmentError> {
     let half = |set, missing| Err(EnvironmentError::HalfOfTls { set, missing });
     match (certificate, key) {
@@ -113,6 +175,27 @@ fn tls_files(certificate: Option<String>, key: Option<String>) -> Result<Option<
         (None, Some(_)) => half(TLS_KEY, TLS_CERTIFICATE),
         (None, None) => Ok(None),
     }
+}
+
+fn base_path(given: Option<String>) -> String {
+    let given = given.unwrap_or_default();
+    match given.trim_matches('/') {
+        "" => String::new(),
+        path => format!("/{path}"),
+    }
+}
+
+/// As Outpost reads them: lists by semicolons, empty items dropped from each, a name without a password left out.
+fn outpost_users(variables: &BTreeMap<String, String>) -> Result<Vec<(Credential, SecretString)>, EnvironmentError> {
+    let items = |name: &str| {
+        let text = variables.get(name).map(String::as_str).unwrap_or_default();
+        text.split(';').filter(|it| !it.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let user = |(name, password): (String, String)| match Credential::parse(&name) {
+        Ok(credential) => Ok((credential, SecretString::from(password))),
+        Err(reason) => Err(EnvironmentError::NotAUser { name, reason }),
+    };
+    items(USERNAMES).into_iter().zip(items(PASSWORDS)).map(user).collect()
 }
 
 fn label(name: &'static str, value: String) -> Result<String, EnvironmentError> {
@@ -185,6 +268,33 @@ mod tests {
     }
 
     #[test]
+    fn end_dates_are_looked_at_as_outposts_variables_say() {
+        let seconds = |variables: &[(&str, &str)]| environment(variables).map(|it| it.end_date_check_seconds).ok();
+        let timer = "JUPYTERHUB_CHECK_ENDDATES_SLEEP_TIMER";
+        assert_eq!(seconds(&[]), Some(None));
+        assert_eq!(seconds(&[("CHECK_ENDDATES", "True"), (timer, "5")]), Some(Some(5)));
+        assert_eq!(seconds(&[("CHECK_ENDDATES", "false"), (timer, "5")]), Some(Some(0)));
+        assert_eq!(seconds(&[(timer, "0")]), None);
+        let files = environment(&[("OUTPOST_FLAVORS_PATH", "/mnt/flavors/flavors.yaml")]).unwrap();
+        assert_eq!(files.flavors_file.as_deref(), Some(std::path::Path::new("/mnt/flavors/flavors.yaml")));
+    }
+
+    #[test]
+    fn hubs_of_outpost_are_listed_by_position() {
+        let users = |names: &str, passwords: &str| {
+            let it = environment(&[("usernames", names), ("passwords", passwords)]).unwrap().outpost_users;
+            it.iter().map(|(name, password)| format!("{name}={}", password.expose_secret())).collect::<Vec<_>>()
+        };
+        assert_eq!(users("hub1;hub2", "a;b:c"), ["hub1=a", "hub2=b:c"]);
+        assert_eq!(users(";hub1;;hub2;hub3", "a;;b;"), ["hub1=a", "hub2=b"]);
+        assert!(users("", "a").is_empty());
+        assert!(environment(&[("usernames", "a b"), ("passwords", "x")]).is_err());
+        for (given, expected) in [("", ""), ("/", ""), ("/outpost/", "/outpost"), ("a/b", "/a/b")] {
+            assert_eq!(environment(&[("OUTPOST_BASE_PATH", given)]).unwrap().outpost_base_path, expected);
+        }
+    }
+
+    #[test]
     fn the_variables_of_the_reference_name_a_database() {
         let postgres = [
             ("SQL_ENGINE", "django.db.backends.postgresql"),
@@ -203,6 +313,28 @@ mod tests {
         assert_eq!(
             environment(&both[1..]).map(|_| ()).unwrap_err().to_string(),
             "SQL_DATABASE is needed with SQL_ENGINE=django.db.backends.mysql"
+        );
+    }
+
+    #[test]
+    fn lists_of_servers_are_compared_every_half_hour_unless_something_else_is_said() {
+        let hub = [
+            ("JUPYTERHUB_CLEANUP_NAMES", "hub1"),
+            ("JUPYTERHUB_CLEANUP_URLS", "http://hub/hub/api/servers"),
+            ("JUPYTERHUB_CLEANUP_TOKENS", "marker"),
+        ];
+        let found = environment(&hub).unwrap();
+        assert_eq!((found.cleanup.hubs.len(), found.cleanup.interval), (1, Duration::from_secs(1800)));
+        assert!(!format!("{found:?}").contains("marker"));
+        for (text, hubs) in [("false", 0), ("0", 0), ("True", 1), ("1", 1)] {
+            let variables = [hub.as_slice(), &[("CHECK_SERVICES", text)]].concat();
+            assert_eq!(environment(&variables).unwrap().cleanup.hubs.len(), hubs, "{text}");
+        }
+        let timer = |text| environment(&[("JUPYTERHUB_CLEANUP_SLEEP_TIMER", text)]).map(|it| it.cleanup.interval);
+        assert_eq!(timer("60").unwrap(), Duration::from_secs(60));
+        assert_eq!(
+            timer("0").unwrap_err().to_string(),
+            "JUPYTERHUB_CLEANUP_SLEEP_TIMER is `0`; it must be a number of seconds, at least 1"
         );
     }
 

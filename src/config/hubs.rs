@@ -40,11 +40,14 @@ pub struct Hub {
     /// File with the certificate authority of the hub, for one that those of the system do not vouch for. `false` asks for
     /// TLS that is not verified: whoever is in between reads the tokens. Reload.
     pub certificate_path: CertificatePath,
+    /// Whether starts of this hub, where it is one of BackendSpawner, have to name a flavor of `flavors_file`
+    /// (`user_options.flavor`) and are limited by it. Reload.
+    pub flavors: bool,
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { progress_events: true, api_url: None, certificate_path: CertificatePath::default() }
+        Self { progress_events: true, api_url: None, certificate_path: CertificatePath::default(), flavors: true }
     }
 }
 
@@ -73,6 +76,14 @@ impl ApiUrl {
             return Err("must not hold `.` or `..` in its path");
         }
         Ok(Self(uri))
+    }
+
+    /// A whole URL in whose path names of servers may stand as users wrote them.
+    pub fn parse_unescaped(text: &str) -> Result<Self, &'static str> {
+        let text = text.trim();
+        let host = text.find("://").map_or(0, |it| it + 3);
+        let path = text[host..].find(['/', '?', '#']).map_or(text.len(), |it| host + it);
+        Self::parse(&format!("{}{}", &text[..path], utf8_percent_encode(&text[path..], NOT_IN_A_PATH)))
     }
 
     pub fn uri(&self) -> &Uri {

@@ -127,6 +127,9 @@ fn out_of_range(config: &Config) -> Option<(&'static str, &'static str)> {
     if let Some(incomplete) = config.tls.incomplete() {
         return Some(incomplete);
     }
+    if let Some(wrong) = config.outpost.values().find_map(super::Outpost::out_of_range) {
+        return Some(wrong);
+    }
     let at_least = [
         ("services.max_description_bytes", config.services.max_description_bytes >= 1, "must be at least 1"),
         ("services.shrunken_list_percent", config.services.shrunken_list_percent <= 100, "must be at most 100"),

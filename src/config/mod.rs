@@ -4,6 +4,7 @@
 //! what it does, its unit, and (last) whether a reload applies it. Nothing here logs or watches.
 
 mod changes;
+mod cleanup;
 pub mod environment;
 mod http;
 mod hubs;
@@ -14,6 +15,7 @@ mod logs;
 mod metrics;
 mod name_pattern;
 mod ordered_values;
+mod outpost;
 mod progress_messages;
 mod secret_url;
 mod services;
@@ -31,10 +33,12 @@ pub mod reference;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cleanup::{Cleanup, CleanupHub};
 pub use environment::Environment;
 pub use http::Http;
 pub use hubs::{ApiUrl, Hub};
@@ -45,6 +49,7 @@ pub use logs::Logs;
 pub use metrics::Metrics;
 pub use name_pattern::NamePattern;
 pub use ordered_values::OrderedValues;
+pub use outpost::{AdmittedValues, DescriptionPath, Outpost};
 pub use progress_messages::{Message, ProgressMessages};
 pub use secret_url::SecretUrl;
 pub use services::{Services, Skip, Ssl};
@@ -74,6 +79,21 @@ pub struct Config {
     /// How hubs, by their logins, are told of their users' starts. One that is not named here is told by the defaults.
     pub hubs: BTreeMap<String, Hub>,
     pub progress_messages: ProgressMessages,
+    /// Hubs that speak Outpost's protocol (`/services`), by their logins.
+    pub outpost: BTreeMap<String, Outpost>,
+    /// flavors.yaml of JupyterHub Outpost: what users may start, how many of it and for how long. Where it says anything, every
+    /// start has to name a flavor of it (`user_options.flavor`). Its changes apply at once; one that is bad is kept out. The
+    /// environment's OUTPOST_FLAVORS_PATH comes first. Without a file nothing is limited. Reload.
+    pub flavors_file: Option<PathBuf>,
+    /// credits.yaml of JupyterHub Outpost, which hubs ask for; K8s Manager only hands it on. The environment's
+    /// OUTPOST_CREDITS_PATH comes first. Reload.
+    pub credits_file: Option<PathBuf>,
+    /// Most services that a user of a hub may have at a time, whatever their flavors. Only where there is a `flavors_file`.
+    /// Without it there is no such limit. Reload.
+    pub global_max_per_user: Option<u32>,
+    /// How often services are looked at whose flavor has a `runtime`, in seconds: one whose time is over is stopped. 0: never.
+    /// The environment's CHECK_ENDDATES and JUPYTERHUB_CHECK_ENDDATES_SLEEP_TIMER come first. Reload.
+    pub end_date_check_seconds: u64,
     /// What is done once at the start of K8s Manager.
     pub startup: Startup,
     /// Headlines shown to users instead of the built-in ones, by the place that fails: `services.utils.common.start_service_2`
@@ -116,6 +136,11 @@ impl Default for Config {
             tunnel: Vec::new(),
             hubs: BTreeMap::new(),
             progress_messages: ProgressMessages::default(),
+            outpost: BTreeMap::new(),
+            flavors_file: None,
+            credits_file: None,
+            global_max_per_user: None,
+            end_date_check_seconds: 60,
             startup: Startup::default(),
             error_messages: BTreeMap::new(),
             custom_headers_keys: headers.map(|(header, key)| (header.to_owned(), key.to_owned())).into(),

@@ -60,6 +60,9 @@ fn start(catalogue: &Catalogue, service: &str) -> Result<String, String> {
         user_id: 1,
         user_options: &Json::empty_object(),
         env_names: &[],
+        flavor: None,
+        resources: None,
+        outpost: None,
     });
     let prepared = prepared.map_err(|error| error.to_string())?;
     Ok(prepared.manifests[0].object["metadata"]["annotations"]["v"].as_str().unwrap().to_owned())

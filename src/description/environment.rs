@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::domain::{Json, ObjectId, ServerName};
+use crate::domain::{Json, ObjectId};
 
 /// Kubernetes takes no longer key.
 const LONGEST_KEY: usize = 253;
@@ -30,12 +30,12 @@ pub enum EnvironmentError {
 }
 
 /// The environment of a service: what the hub sends, then the configured headers, then `services.env`, less
-/// `services.env_skip`, and SERVERNAME and DRF_ID over anything. Values are what Python's `str()` makes of them.
+/// `services.env_skip`, and SERVERNAME (what the hub calls it) and DRF_ID over anything. Values are what Python's `str()` makes of them.
 pub fn secret_data(
     config: &Config,
     request_env: &Json,
     headers: &[(String, String)],
-    server_name: &ServerName,
+    server_name: &str,
     id: &ObjectId,
 ) -> Result<BTreeMap<String, String>, EnvironmentError> {
     let Json::Object(members) = request_env else { return Err(EnvironmentError::NotAnObject) };
@@ -77,7 +77,7 @@ fn wsgi_name(header: &str) -> String {
     if name == "CONTENT_TYPE" || name == "CONTENT_LENGTH" { name } else { format!("HTTP_{name}") }
 }
 
-fn is_secret_key(key: &str) -> bool {
+pub fn is_secret_key(key: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     !key.is_empty() && key.len() <= LONGEST_KEY && key.chars().all(allowed) && key != "." && !key.starts_with("..")
 }
@@ -91,8 +91,8 @@ mod tests {
     fn data(config: &str, env: &str, headers: &[(&str, &str)]) -> Result<BTreeMap<String, String>, EnvironmentError> {
         let config = Config::load(&Path::new("tests/contract/fixtures/configs").join(config)).unwrap().config;
         let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let (name, id) = (ServerName::parse("lab").unwrap(), ObjectId::from_stored("lab-s1".to_owned()));
-        secret_data(&config, &Json::parse(env.as_bytes()).unwrap(), &headers, &name, &id)
+        let id = ObjectId::from_stored("lab-s1".to_owned());
+        secret_data(&config, &Json::parse(env.as_bytes()).unwrap(), &headers, "lab", &id)
     }
 
     #[test]

@@ -85,6 +85,9 @@ impl Start {
             user_id: self.user_id,
             user_options: &self.user_options,
             env_names: &[],
+            flavor: None,
+            resources: None,
+            outpost: None,
         })
     }
 }
@@ -222,7 +225,8 @@ fn secrets_hold_what_the_reference_put_there() {
         let headers: Vec<_> =
             headers.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
         let env = body.get("env").unwrap();
-        let data = environment::secret_data(&start.config, env, &headers, &start.server_name, &start.id).unwrap();
+        let data =
+            environment::secret_data(&start.config, env, &headers, start.server_name.as_str(), &start.id).unwrap();
         let decoded = |name: String| {
             let objects = record["cluster"].as_array().unwrap();
             let secret = objects.iter().find(|it| it["kind"] == "Secret" && it["metadata"]["name"] == name)?;

@@ -18,6 +18,8 @@ use super::names::{certs_secret_name, secret_name};
 use super::render::{Replacements, own_keywords};
 use super::template_guard::{self, Refused};
 use super::yaml_scalar::to_yaml;
+use crate::domain::Json;
+use crate::domain::outpost::OutpostStart;
 
 /// A rendered file is at most this large: loops over what a client sends must end somewhere.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -65,7 +67,7 @@ pub fn context(request: &DescriptionRequest<'_>, replacements: &Replacements<'_>
         "stage": request.stage,
         "credential": request.credential.as_str(),
         "id": request.id.as_str(),
-        "server_name": request.server_name.as_str(),
+        "server_name": request.outpost.map_or(request.server_name.as_str(), |it| it.name.as_str()),
         "start_id": request.start_id.as_str(),
         "service": request.service.as_str(),
         "user_id": request.user_id,
@@ -78,7 +80,37 @@ pub fn context(request: &DescriptionRequest<'_>, replacements: &Replacements<'_>
     if let Value::Object(known) = known {
         context.extend(known);
     }
+    let outposts = json!({
+        "flavor": request.flavor,
+        "resources": request.resources.map_or_else(|| json!({}), Json::to_value),
+        "misc": request.outpost.map_or_else(|| json!({}), |it| it.misc.to_value()),
+        "outpost": request.outpost.map(|it| outpost(it, request.namespace)),
+    });
+    if let Value::Object(outposts) = outposts {
+        // Operators may have had keywords of these names before.
+        for (name, value) in outposts {
+            context.entry(name).or_insert(value);
+        }
+    }
     Value::Object(context)
+}
+
+/// What a hub of Outpost's protocol expects of the server.
+fn outpost(start: &OutpostStart, namespace: &str) -> Value {
+    json!({
+        "name": start.name.as_str(),
+        "name_label": start.name_label,
+        "username": start.username,
+        "username_label": start.username_label,
+        "pod_name": start.pod_name,
+        "dns_name": start.host(&start.pod_name, namespace),
+        "port": start.port,
+        "ip": start.ip,
+        "internal_ssl": start.internal_ssl,
+        "has_certificates": start.has_certificates,
+        "services_enabled": start.services_enabled,
+        "labels": start.labels,
+    })
 }
 
 /// `file` is what messages call the template.

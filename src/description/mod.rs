@@ -29,6 +29,7 @@ mod yaml_scalar;
 mod fixture_tests;
 
 use crate::config::Config;
+use crate::domain::outpost::OutpostStart;
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 
 pub use catalogue::{Broken, Catalogue, Chosen, Place, SharedCatalogue};
@@ -40,7 +41,7 @@ pub use render::own_keywords;
 pub use select::{DescriptionFile, SelectError};
 pub use size::SizeError;
 pub use workload::WorkloadError;
-pub use yaml::{YamlError, documents};
+pub use yaml::{YamlError, documents, ordered_documents};
 pub use yaml_scalar::to_yaml;
 
 /// Everything that a description is rendered with.
@@ -60,6 +61,11 @@ pub struct DescriptionRequest<'a> {
     pub user_options: &'a Json,
     /// The keys of the environment, for templates.
     pub env_names: &'a [String],
+    /// What it counts as, and that flavor's resources (an object).
+    pub flavor: Option<&'a str>,
+    pub resources: Option<&'a Json>,
+    /// What its hub expects, where it speaks Outpost's protocol.
+    pub outpost: Option<&'a OutpostStart>,
 }
 
 /// A description ready to be applied.

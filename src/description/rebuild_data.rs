@@ -17,6 +17,9 @@ const USER_OPTIONS: &str = "k8smgr.io/user-options";
 const UPDATE_MANIFEST: &str = "k8smgr.io/update-manifest";
 /// Everything that the start made, as the record has it. An owner is told by it.
 pub const OBJECTS: &str = "k8smgr.io/objects";
+const FLAVOR: &str = "k8smgr.io/flavor";
+/// As it was known when the owner was made: some seconds before the end date of the record.
+const ENDS_AT: &str = "k8smgr.io/ends-at";
 /// `"true"` where K8s Manager took the service over from its predecessor.
 const ADOPTED: &str = "k8smgr.io/adopted";
 
@@ -54,6 +57,8 @@ pub fn annotations(new: &NewService, is_adopted: bool) -> BTreeMap<&'static str,
     if let Some(text) = new.update_manifest.as_ref().filter(|it| it.len() <= LONGEST_OTHER && !makes_secrets(it)) {
         annotations.insert(UPDATE_MANIFEST, text.clone());
     }
+    annotations.extend(new.flavor.as_ref().map(|it| (FLAVOR, it.clone())));
+    annotations.extend(new.ends_at.map(|it| (ENDS_AT, it.to_string())));
     if is_adopted {
         annotations.insert(ADOPTED, "true".to_owned());
     }
@@ -117,8 +122,8 @@ pub fn read(
             namespace: namespace.to_owned(),
             objects: parsed(OBJECTS, text(OBJECTS)?, |it| serde_json::from_str(it).ok())?,
             update_manifest: annotations.get(UPDATE_MANIFEST).cloned(),
-            flavor: None,
-            ends_at: None,
+            flavor: annotations.get(FLAVOR).cloned(),
+            ends_at: annotations.get(ENDS_AT).map(|it| parsed(ENDS_AT, it, |it| it.parse().ok())).transpose()?,
             credential,
             server_name,
             start_id,
@@ -149,6 +154,7 @@ mod tests {
             uid: Some("of another time".to_owned()),
             is_workload: false,
             is_kept: false,
+            address: None,
         };
         NewService {
             credential: Credential::parse("hub").unwrap(),
@@ -162,8 +168,8 @@ mod tests {
             namespace: "golden".to_owned(),
             objects: vec![object],
             update_manifest: update_manifest.map(str::to_owned),
-            flavor: None,
-            ends_at: None,
+            flavor: Some("small".to_owned()),
+            ends_at: Some("2026-11-21T10:45:39.779477Z".parse().unwrap()),
         }
     }
 
@@ -194,6 +200,7 @@ mod tests {
             let bare = AppliedObject { uid: None, ..new.objects[0].clone() };
             assert_eq!(read.is_adopted, is_adopted);
             assert_eq!(read.new.objects, [bare]);
+            assert_eq!((read.new.flavor, read.new.ends_at), (new.flavor.clone(), new.ends_at));
             assert_eq!((read.new.user_options, read.new.start_date), (new.user_options.clone(), new.start_date));
             assert_eq!(
                 (read.new.object_id, read.new.update_manifest),
@@ -240,6 +247,7 @@ mod tests {
         assert_eq!(with(START_DATE, "2026-11-20T10:45:39Z"), RebuildDataError::Changed);
         assert_eq!(with(OBJECT_ID, "../../etc"), RebuildDataError::Unreadable(OBJECT_ID));
         assert_eq!(with(OBJECT_ID, ".."), RebuildDataError::Unreadable(OBJECT_ID));
+        assert_eq!(with(ENDS_AT, "never"), RebuildDataError::Unreadable(ENDS_AT));
         assert_eq!(with(OBJECTS, "[{}]"), RebuildDataError::Unreadable(OBJECTS));
         let without = read("i1", "golden", &labels, &BTreeMap::new()).map(|_| ()).unwrap_err();
         assert_eq!(without, RebuildDataError::Missing(CREDENTIAL));

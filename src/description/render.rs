@@ -77,6 +77,9 @@ mod tests {
                 user_id: 7,
                 user_options: &Json::empty_object(),
                 env_names: &[],
+                flavor: None,
+                resources: None,
+                outpost: None,
             },
             "INPUT".to_owned(),
         )

@@ -45,6 +45,9 @@ fn problem_for(
             user_id: 1,
             user_options: &user_options,
             env_names: &[],
+            flavor: None,
+            resources: None,
+            outpost: None,
         },
     );
     match tried.err()? {

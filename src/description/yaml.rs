@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use super::yaml_scalar::resolve;
+use crate::domain::Json;
 
 /// More values than any manifest has, aliases expanded.
 const MOST_VALUES: usize = 200_000;
@@ -14,7 +15,7 @@ const MOST_VALUES: usize = 200_000;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 const DEEPEST: usize = 100;
 
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} column {column}: {reason}")]
 pub struct YamlError {
     pub line: usize,
@@ -24,6 +25,12 @@ pub struct YamlError {
 
 /// The documents of a stream; `None` for an empty one.
 pub fn documents(text: &str) -> Result<Vec<Option<Value>>, YamlError> {
+    let documents = ordered_documents(text)?;
+    Ok(documents.into_iter().map(|it| it.map(Json::into_value)).collect())
+}
+
+/// The same with the keys in their order.
+pub fn ordered_documents(text: &str) -> Result<Vec<Option<Json>>, YamlError> {
     let mut composer = Composer { parser: Parser::new_from_str(text), anchors: HashMap::new(), values: 0, bytes: 0 };
     let mut documents = Vec::new();
     loop {
@@ -35,7 +42,7 @@ pub fn documents(text: &str) -> Result<Vec<Option<Value>>, YamlError> {
                 composer.anchors.clear();
                 let (event, span) = composer.next()?;
                 let node = composer.node(event, span, 0)?;
-                documents.push((node.value != Value::Null).then_some(node.value));
+                documents.push((node.value != Json::Null).then_some(node.value));
             }
             _ => return Err(at(&span.start, "a document was expected")),
         }
@@ -44,7 +51,7 @@ pub fn documents(text: &str) -> Result<Vec<Option<Value>>, YamlError> {
 
 #[derive(Clone)]
 struct Node {
-    value: Value,
+    value: Json,
     /// How many values and bytes it holds and how deep it is, itself included.
     values: usize,
     bytes: usize,
@@ -88,6 +95,7 @@ impl<'a> Composer<'a> {
                 let is_merge_key = style == ScalarStyle::Plain && tag.is_none() && text == "<<";
                 let start = span.tag_start().unwrap_or(span.start);
                 let value = scalar(&text, style, tag.as_deref()).map_err(|reason| at(&start, &reason))?;
+                let value = Json::from(value);
                 Node { value, values: 1, bytes: text.len(), height: 1, is_merge_key }
             }
             Event::SequenceStart(_, _, tag) => {
@@ -112,7 +120,7 @@ impl<'a> Composer<'a> {
     fn sequence(&mut self, span: &Span, depth: usize) -> Result<Node, YamlError> {
         self.spend(1, 0, span)?;
         let mut items = Vec::new();
-        let mut whole = Node { value: Value::Null, values: 1, bytes: 0, height: 1, is_merge_key: false };
+        let mut whole = Node { value: Json::Null, values: 1, bytes: 0, height: 1, is_merge_key: false };
         loop {
             match self.next()? {
                 (Event::SequenceEnd, _) => break,
@@ -123,14 +131,14 @@ impl<'a> Composer<'a> {
                 }
             }
         }
-        Ok(Node { value: Value::Array(items), ..whole })
+        Ok(Node { value: Json::List(items), ..whole })
     }
 
     fn mapping(&mut self, span: &Span, depth: usize) -> Result<Node, YamlError> {
         self.spend(1, 0, span)?;
-        let mut members = Map::new();
-        let mut merged: Vec<Value> = Vec::new();
-        let mut whole = Node { value: Value::Null, values: 1, bytes: 0, height: 1, is_merge_key: false };
+        let mut members = Members::default();
+        let mut merged: Vec<Json> = Vec::new();
+        let mut whole = Node { value: Json::Null, values: 1, bytes: 0, height: 1, is_merge_key: false };
         loop {
             let (event, key_span) = match self.next()? {
                 (Event::MappingEnd, _) => break,
@@ -148,10 +156,15 @@ impl<'a> Composer<'a> {
                 members.insert(key, value.value);
             }
         }
-        for value in merged {
-            merge(&mut members, value).ok_or_else(|| at(&span.start, "`<<` needs a mapping or a list of mappings"))?;
+        if !merged.is_empty() {
+            let own = std::mem::take(&mut members);
+            for value in merged.into_iter().rev() {
+                merge(&mut members, value)
+                    .ok_or_else(|| at(&span.start, "`<<` needs a mapping or a list of mappings"))?;
+            }
+            own.list.into_iter().for_each(|(key, value)| members.insert(key, value));
         }
-        Ok(Node { value: Value::Object(members), ..whole })
+        Ok(Node { value: Json::Object(members.list), ..whole })
     }
 
     /// One level deeper, checked before it is entered: this is what bounds the recursion.
@@ -220,25 +233,54 @@ fn unknown_tag(tag: &Tag) -> String {
 }
 
 /// A key as it is written as JSON.
-fn key_text(key: Value) -> Option<String> {
+fn key_text(key: Json) -> Option<String> {
     match key {
-        Value::String(text) => Some(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Some(key.to_string()),
-        Value::Array(_) | Value::Object(_) => None,
+        Json::String(text) => Some(text),
+        Json::Null | Json::Bool(_) | Json::Integer(_) | Json::Float(_) => Some(key.to_text()),
+        Json::List(_) | Json::Object(_) => None,
     }
 }
 
-/// What is there already stays; of a list of mappings the earlier one wins.
-fn merge(members: &mut Map<String, Value>, value: Value) -> Option<()> {
-    match value {
-        Value::Object(merged) => {
-            for (key, value) in merged {
-                members.entry(key).or_insert(value);
+/// The members of a mapping, in the order in which their keys came first.
+#[derive(Default)]
+struct Members {
+    list: Vec<(String, Json)>,
+    /// Of those behind the first few, which are looked through.
+    places: HashMap<String, usize>,
+}
+
+impl Members {
+    /// Up to so many are compared one by one.
+    const FEW: usize = 16;
+
+    fn place(&self, key: &str) -> Option<usize> {
+        let few = self.list.iter().take(Self::FEW).position(|(known, _)| known == key);
+        few.or_else(|| self.places.get(key).copied())
+    }
+
+    /// The last of repeated keys wins.
+    fn insert(&mut self, key: String, value: Json) {
+        match self.place(&key) {
+            Some(place) => self.list[place].1 = value,
+            None => {
+                if self.list.len() >= Self::FEW {
+                    self.places.insert(key.clone(), self.list.len());
+                }
+                self.list.push((key, value));
             }
+        }
+    }
+}
+
+/// Members that come before the mapping's own, which win; of a list of mappings the earlier one does.
+fn merge(members: &mut Members, value: Json) -> Option<()> {
+    match value {
+        Json::Object(merged) => {
+            merged.into_iter().for_each(|(key, value)| members.insert(key, value));
             Some(())
         }
-        Value::Array(items) if items.iter().all(Value::is_object) => {
-            items.into_iter().try_for_each(|item| merge(members, item))
+        Json::List(items) if items.iter().all(|it| matches!(it, Json::Object(_))) => {
+            items.into_iter().rev().try_for_each(|item| merge(members, item))
         }
         _ => None,
     }
@@ -271,6 +313,22 @@ mod tests {
         assert_eq!(one("a: 1\na: 2"), json!({"a": 2}));
         assert_eq!(one("8080: x\ntrue: y\nnull: z\non: w"), json!({"8080": "x", "true": "w", "null": "z"}));
         assert_eq!(error("? [a]\n: b"), "line 1 column 3: a key must be a plain value");
+    }
+
+    #[test]
+    fn keys_keep_the_order_in_which_they_came_first() {
+        let text = "z: 1\na: {y: 1.0, b: [x, 2]}\nm: ~\nz: 3";
+        let read = ordered_documents(text).unwrap().remove(0).unwrap();
+        assert_eq!(read.to_text(), r#"{"z":3,"a":{"y":1.0,"b":["x",2]},"m":null}"#);
+        let merged = "x: &x {a: 1, b: 2}\nz: {c: 0, b: 9, <<: *x}";
+        let read = ordered_documents(merged).unwrap().remove(0).unwrap();
+        assert_eq!(read.get("z").unwrap().to_text(), r#"{"a":1,"b":9,"c":0}"#, "as PyYAML has them");
+        let many: String = (0..100).rev().map(|it| format!("k{it}: {it}\n")).collect();
+        let read = ordered_documents(&format!("{many}k99: last\nk0: last")).unwrap().remove(0).unwrap();
+        let Json::Object(members) = read else { panic!() };
+        assert_eq!(members.len(), 100);
+        let last = Json::String("last".to_owned());
+        assert_eq!((&members[0], &members[99]), (&("k99".to_owned(), last.clone()), &("k0".to_owned(), last)));
     }
 
     #[test]

@@ -117,21 +117,41 @@ impl Json {
 
     /// For templates, where an integer beyond 64 bits is a text.
     pub fn to_value(&self) -> serde_json::Value {
+        self.clone().into_value()
+    }
+
+    /// The same without a copy.
+    pub fn into_value(self) -> serde_json::Value {
         use serde_json::{Number, Value};
         match self {
             Json::Null => Value::Null,
-            Json::Bool(value) => Value::Bool(*value),
+            Json::Bool(value) => Value::Bool(value),
             Json::Integer(digits) => match (digits.parse::<i64>(), digits.parse::<u64>()) {
                 (Ok(number), _) => Value::Number(number.into()),
                 (_, Ok(number)) => Value::Number(number.into()),
-                _ => Value::String(digits.clone()),
+                _ => Value::String(digits),
             },
-            Json::Float(number) => Number::from_f64(*number).map_or(Value::Null, Value::Number),
-            Json::String(text) => Value::String(text.clone()),
-            Json::List(items) => Value::Array(items.iter().map(Json::to_value).collect()),
+            Json::Float(number) => Number::from_f64(number).map_or(Value::Null, Value::Number),
+            Json::String(text) => Value::String(text),
+            Json::List(items) => Value::Array(items.into_iter().map(Json::into_value).collect()),
             Json::Object(members) => {
-                Value::Object(members.iter().map(|(key, value)| (key.clone(), value.to_value())).collect())
+                Value::Object(members.into_iter().map(|(key, value)| (key, value.into_value())).collect())
             }
+        }
+    }
+}
+
+impl From<serde_json::Value> for Json {
+    fn from(value: serde_json::Value) -> Self {
+        use serde_json::Value;
+        match value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(value),
+            Value::Number(number) if number.is_f64() => Json::Float(number.as_f64().unwrap_or_default()),
+            Value::Number(number) => Json::Integer(number.to_string()),
+            Value::String(text) => Json::String(text),
+            Value::Array(items) => Json::List(items.into_iter().map(Json::from).collect()),
+            Value::Object(members) => Json::Object(members.into_iter().map(|(key, it)| (key, it.into())).collect()),
         }
     }
 }

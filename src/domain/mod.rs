@@ -3,12 +3,14 @@
 //! Pure data and pure functions. Nothing here knows a client, a disk or a database.
 
 pub mod clock;
+pub mod flavor;
 pub mod group;
 pub mod json;
 pub mod mark;
 pub mod names;
 pub mod news;
 pub mod object_id;
+pub mod outpost;
 pub mod pod_state;
 pub mod record;
 pub mod service_json;
@@ -17,6 +19,7 @@ pub mod target;
 pub mod user_job;
 
 pub use clock::{Clock, Moment};
+pub use flavor::{Claim, LimitReached, Limits, Refusal};
 pub use json::Json;
 pub use mark::Mark;
 pub use names::{Credential, NameError, OutpostName, ServerName, ServiceName, StartId};

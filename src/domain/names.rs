@@ -88,7 +88,7 @@ impl ServerName {
 }
 
 /// The name of a user's server as a hub of Outpost's protocol sends it: empty for the default server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OutpostName(String);
 text_type!(OutpostName);
 

@@ -20,7 +20,7 @@ impl ServiceState {
     pub const ALL: [ServiceState; 4] =
         [ServiceState::Starting, ServiceState::Running, ServiceState::Stopping, ServiceState::Ended];
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             ServiceState::Starting => "starting",
             ServiceState::Running => "running",
@@ -50,6 +50,9 @@ pub struct AppliedObject {
     /// It outlives the service.
     #[serde(default)]
     pub is_kept: bool,
+    /// Where the hub reaches the server through this Service, as an URL without a path; for a hub of Outpost's protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 impl AppliedObject {
@@ -61,10 +64,22 @@ impl AppliedObject {
 }
 
 /// Why a service does not run, in words for the user (`error`) and for the admin (`detailed_error`, HTML).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
     pub error: String,
     pub detailed_error: String,
+    /// How the main container ended, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The last lines that it wrote, for a hub of Outpost's protocol, which may ask for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_lines: Vec<String>,
+}
+
+impl Details {
+    pub fn new(error: impl Into<String>, detailed_error: impl Into<String>) -> Self {
+        Self { error: error.into(), detailed_error: detailed_error.into(), ..Self::default() }
+    }
 }
 
 /// A start as it is first written down.
@@ -122,5 +137,10 @@ pub struct ServiceRecord {
 impl ServiceRecord {
     pub fn stop_pending(&self) -> bool {
         self.state == ServiceState::Stopping
+    }
+
+    /// Where a hub of Outpost's protocol reaches the server: `http://<host>:<port>`.
+    pub fn address(&self) -> Option<&str> {
+        self.objects.iter().find_map(|it| it.address.as_deref())
     }
 }

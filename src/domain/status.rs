@@ -54,7 +54,13 @@ pub struct PodObservation {
     pub uid: String,
     pub created: Timestamp,
     pub phase: PodPhase,
+    /// The container that decides.
+    pub main_name: String,
     pub main: MainContainer,
+    /// Its main container is ready for its users, as far as its probes say.
+    pub is_ready: bool,
+    /// How the main container ended, or ended last before it was started again.
+    pub exit_code: Option<i32>,
     /// Since when the main or an init container waits for one of `FATAL_WAITING_REASONS`, as far as we saw it.
     pub stuck_since: Option<Moment>,
     /// Since when the pod is terminal, as far as we saw it.
@@ -176,7 +182,10 @@ mod tests {
             uid: name.into(),
             created: at(created.into()),
             phase,
+            main_name: "main".into(),
             main,
+            is_ready: main == MainContainer::Running,
+            exit_code: None,
             stuck_since: None,
             terminal_since: phase.is_terminal().then(|| moment(created.into())),
             is_replaced: true,

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-const STATUSES: [u16; 13] = [200, 201, 204, 400, 401, 403, 404, 405, 409, 413, 415, 500, 503];
+const STATUSES: [u16; 16] = [200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 413, 415, 419, 422, 500, 503];
 
 macro_rules! routes {
     ($($route:ident = $name:literal,)*) => {
@@ -35,6 +35,9 @@ routes! {
     Live = "/livez",
     Ready = "/readyz",
     Metrics = "/metrics",
+    OutpostPing = "/ping",
+    OutpostServices = "/services/",
+    OutpostService = "/services/{name}/{start_id}/",
     Other = "other",
 }
 
@@ -60,6 +63,9 @@ impl Route {
             (Some("livez"), None, ..) => Route::Live,
             (Some("readyz"), None, ..) => Route::Ready,
             (Some("metrics"), None, ..) => Route::Metrics,
+            (Some("ping"), None, ..) => Route::OutpostPing,
+            (Some("services"), None, ..) => Route::OutpostServices,
+            (Some("services"), Some(_), _, None, _) => Route::OutpostService,
             _ => Route::Other,
         }
     }
@@ -140,6 +146,12 @@ mod tests {
             ("/api/userjobs/x/", "/api/userjobs/{service}/"),
             ("/api/users/hub/tokens/", "/api/users/{name}/"),
             ("/readyz", "/readyz"),
+            ("/services", "/services/"),
+            ("/services/", "/services/"),
+            ("/services/lab/s1", "/services/{name}/{start_id}/"),
+            ("/services/lab/", "/services/{name}/{start_id}/"),
+            ("/services//s1", "/services/{name}/{start_id}/"),
+            ("/ping", "/ping"),
             ("/", "other"),
             ("/api/nothing/", "other"),
             ("//api/services/", "other"),

@@ -104,7 +104,7 @@ impl ApiError {
 
 /// For what hubs show as HTML between tags: the API server's messages quote what users chose. Quotation marks are harmless
 /// there, and some messages are the reference's to the letter.
-fn without_markup(text: &str) -> String {
+pub(super) fn without_markup(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

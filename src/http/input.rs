@@ -9,7 +9,8 @@ use super::{ApiError, Call};
 use crate::config::Config;
 use crate::description::Chosen;
 use crate::description::environment::{certs_data, secret_data};
-use crate::domain::{Credential, Json, NameError, ObjectId, ServerName, ServiceName, StartId};
+use crate::domain::{Claim, Credential, Json, NameError, ObjectId, Refusal, ServerName, ServiceName, StartId};
+use crate::flavors::{Rules, Wanted};
 use crate::services::StartRequest;
 
 const NAME_HEADER: &str = "uuidcode";
@@ -22,6 +23,7 @@ pub async fn start_request(
     credential: &Credential,
     call: &mut Call,
     config: &Config,
+    rules: &Rules,
     choose: impl FnOnce(&Credential, &ServiceName) -> Chosen,
 ) -> Result<StartRequest, ApiError> {
     let body = read_object(call, usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX)).await?;
@@ -46,16 +48,19 @@ pub async fn start_request(
     if user_options.to_text().len() > LONGEST_USER_OPTIONS {
         wrong.push(("user_options", format!("Ensure this field has no more than {LONGEST_USER_OPTIONS} bytes.")));
     }
+    let flavor = flavor(user_options.get("flavor"));
+    note("user_options", &flavor, &mut wrong);
     let certs = certs_data(body.get("certs")).map_err(|error| error.to_string());
     note("certs", &certs, &mut wrong);
-    let (Ok(server_name), Ok(start_id), Ok(jhub_user_id), Ok(service), Ok(certs), []) =
-        (name, start_id, user_id, service, certs, wrong.as_slice())
+    let (Ok(server_name), Ok(start_id), Ok(jhub_user_id), Ok(service), Ok(flavor), Ok(certs), []) =
+        (name, start_id, user_id, service, flavor, certs, wrong.as_slice())
     else {
         return Err(ApiError::WrongFields(wrong));
     };
+    let flavor = claim(rules, config, credential, &server_name, flavor.as_deref())?;
     let object_id = ObjectId::new(&server_name, &start_id);
     let chosen = choose(credential, &service);
-    let env = secret_data(&chosen.config, &env, &headers(call), &server_name, &object_id)
+    let env = secret_data(&chosen.config, &env, &headers(call), server_name.as_str(), &object_id)
         .map_err(|error| ApiError::WrongFields(vec![("env", error.to_string())]))?;
     if !matches!(body.get("auth_state"), None | Some(Json::Object(_) | Json::Null)) {
         return Err(ApiError::WrongFields(vec![("auth_state", "Must be an object.".to_owned())]));
@@ -71,7 +76,10 @@ pub async fn start_request(
         user_options,
         env,
         certs,
+        flavor,
+        outpost: None,
         chosen,
+        is_awaited: false,
     })
 }
 
@@ -148,6 +156,39 @@ fn start_id(value: &Json) -> Result<StartId, String> {
 fn service(value: &Json) -> Result<ServiceName, String> {
     let text = value.as_str().ok_or_else(|| "service: Not a valid string.".to_owned())?;
     ServiceName::parse(text).map_err(|error: NameError| format!("service: {error}"))
+}
+
+fn flavor(value: Option<&Json>) -> Result<Option<String>, String> {
+    match value {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err("flavor: Not a valid string.".to_owned()),
+    }
+}
+
+/// Hubs of this protocol say nothing of who a user is.
+fn claim(
+    rules: &Rules,
+    config: &Config,
+    hub: &Credential,
+    server_name: &ServerName,
+    flavor: Option<&str>,
+) -> Result<Result<Option<Claim>, Refusal>, ApiError> {
+    if config.hubs.get(hub.as_str()).is_some_and(|it| !it.flavors) {
+        return Ok(Ok(None));
+    }
+    let wanted = Wanted {
+        hub,
+        server_name: server_name.as_str(),
+        flavor,
+        user: None,
+        sends_authentication: false,
+        global_max_per_user: config.global_max_per_user,
+    };
+    rules.claim(&wanted).map_err(|error| {
+        tracing::error!(%error, "the flavors of a hub cannot be told");
+        ApiError::Internal
+    })
 }
 
 /// All headers as text: some of them become part of the environment.

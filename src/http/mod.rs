@@ -12,6 +12,7 @@ mod input;
 mod log_handlers;
 mod log_test;
 mod metrics;
+mod outpost;
 mod reply;
 mod roots;
 mod server;
@@ -36,6 +37,7 @@ use self::call::{Call, call};
 use self::error::ApiError;
 use self::reply::Reply;
 use crate::auth::{Authenticator, Users};
+use crate::flavors::SharedRules;
 use crate::health::Conditions;
 use crate::metrics_page::MetricsPage;
 use crate::services::Services;
@@ -53,6 +55,9 @@ pub struct Api {
     pub config: crate::config::SharedConfig,
     pub health: Arc<Conditions>,
     pub metrics_page: Arc<MetricsPage>,
+    pub rules: SharedRules,
+    /// OUTPOST_BASE_PATH, or nothing.
+    pub outpost_base_path: Arc<str>,
 }
 
 const SERVICES: Area = Area { access: Access::WEBSERVICE, allow: "GET, POST, HEAD, OPTIONS" };
@@ -101,7 +106,7 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
     let nothing = path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))
         .or(path!("api" / "logs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOGS))).unify();
     let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
-    services.or(open.or(logs).unify().or(users).unify().or(user_jobs).unify().or(nothing).unify().or(unknown).unify()).unify().boxed()
+    services.or(outpost::routes(api)).unify().or(open.or(logs).unify().or(users).unify().or(user_jobs).unify().or(nothing).unify().or(unknown).unify()).unify().boxed()
 }
 
 /// What is served on `metrics.listen`.

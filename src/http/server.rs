@@ -18,7 +18,7 @@ use warp::filters::BoxedFilter;
 
 use super::call::Peer;
 use super::counting::Counted;
-use super::{ApiError, Reply};
+use super::{ApiError, Reply, outpost};
 use crate::config::SharedConfig;
 use crate::tls::ServerTls;
 
@@ -26,6 +26,8 @@ use crate::tls::ServerTls;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a client may take to send its headers.
 const HEADER_TIME: Duration = Duration::from_secs(15);
+/// The longest `start_timeout` of a hub of Outpost's protocol.
+const LONGEST_START: Duration = Duration::from_secs(3600);
 /// Between attempts to accept when the process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// No name is longer.
@@ -36,11 +38,15 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Says how long a request may take; a reload changes it.
     pub config: SharedConfig,
+    /// OUTPOST_BASE_PATH.
+    pub outpost_base_path: Arc<str>,
 }
 
 impl Limits {
-    fn request_timeout(&self) -> Duration {
-        Duration::from_secs(self.config.current().http.request_timeout_seconds)
+    fn request_timeout(&self, method: &http::Method, path: &str) -> Duration {
+        let timeout = Duration::from_secs(self.config.current().http.request_timeout_seconds);
+        // It waits for the server, as long as the hub says and no longer.
+        if outpost::is_start(method, path, &self.outpost_base_path) { timeout + LONGEST_START } else { timeout }
     }
 }
 
@@ -118,8 +124,7 @@ async fn serve_http(
 ) {
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(limits.max_header_bytes);
-    let service =
-        service_fn(move |request: Request<Incoming>| answer(request, peer, routes.clone(), limits.request_timeout()));
+    let service = service_fn(move |request: Request<Incoming>| answer(request, peer, routes.clone(), limits.clone()));
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -138,9 +143,11 @@ async fn answer(
     mut request: Request<Incoming>,
     peer: SocketAddr,
     routes: BoxedFilter<(Reply,)>,
-    request_timeout: Duration,
+    limits: Limits,
 ) -> Result<warp::reply::Response, std::convert::Infallible> {
-    let counted = Counted::begin(request.method(), request.uri().path());
+    let path = request.uri().path();
+    let counted = Counted::begin(request.method(), path.strip_prefix(&*limits.outpost_base_path).unwrap_or(path));
+    let request_timeout = limits.request_timeout(request.method(), path);
     request.extensions_mut().insert(Peer(peer));
     let head_only = request.method() == http::Method::HEAD;
     let span = request_span(&request);

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::error::START_MESSAGE;
 use super::{Api, ApiError, Call, Reply, SERVICE, SERVICES, input, view};
 use crate::domain::{Credential, ServerName, ServiceName, service_json};
-use crate::services::{PollError, Polled};
+use crate::services::{PollError, StopError};
 
 pub async fn collection(api: Api, mut call: Call) -> Reply {
     let reply = async {
@@ -42,7 +42,7 @@ pub async fn item(name: String, api: Api, call: Call) -> Reply {
 async fn start(api: &Api, credential: &Credential, call: &mut Call) -> Result<Reply, ApiError> {
     let config = api.config.current();
     let choose = |credential: &Credential, service: &ServiceName| api.services.choose(credential, service);
-    let request = input::start_request(credential, call, &config, choose).await?;
+    let request = input::start_request(credential, call, &config, &api.rules.current(), choose).await?;
     let record = api.services.start(request).await.map_err(|error| {
         ApiError::start_failed(&error, config.error_message(START_MESSAGE, "Could not start service"))
     })?;
@@ -59,7 +59,11 @@ async fn list(api: &Api, credential: &Credential) -> Result<Reply, ApiError> {
 
 async fn poll(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
     let polled = api.services.poll(credential, name).await;
-    count_poll(&polled);
+    count_poll(match &polled {
+        Ok(polled) if polled.is_running() => PollAnswer::Running,
+        Ok(_) => PollAnswer::Stopped,
+        Err(PollError::NotFound) => PollAnswer::NotFound,
+    });
     Ok(Reply::json(StatusCode::OK, view::polled(&polled?, credential, name)))
 }
 
@@ -69,25 +73,31 @@ async fn update(api: &Api, credential: &Credential, name: &ServerName) -> Result
 }
 
 async fn stop(api: &Api, credential: &Credential, name: &ServerName) -> Result<Reply, ApiError> {
-    let stopped = api.services.stop(credential, name).await;
-    let outcome = if stopped.is_ok() { "stopped" } else { "not_found" };
-    metrics::counter!("k8smgr_stops_total", "outcome" => outcome).increment(1);
-    stopped?;
+    count_stop(api.services.stop(credential, name).await)?;
     Ok(Reply::no_content())
 }
 
+/// What a poll was told, for metrics.
+#[derive(Clone, Copy)]
+pub(super) enum PollAnswer {
+    Running,
+    Stopped,
+    NotFound,
+}
+
 /// The handles are kept: polls are most of what we do.
-fn count_poll(polled: &Result<Polled, PollError>) {
+pub(super) fn count_poll(answer: PollAnswer) {
     static COUNTERS: OnceLock<[metrics::Counter; 3]> = OnceLock::new();
     let counters = COUNTERS.get_or_init(|| {
         ["running", "stopped", "not_found"].map(|it| metrics::counter!("k8smgr_polls_total", "answer" => it))
     });
-    let answer = match polled {
-        Ok(polled) if polled.is_running() => 0,
-        Ok(_) => 1,
-        Err(PollError::NotFound) => 2,
-    };
-    counters[answer].increment(1);
+    counters[answer as usize].increment(1);
+}
+
+pub(super) fn count_stop(stopped: Result<(), StopError>) -> Result<(), StopError> {
+    let outcome = if stopped.is_ok() { "stopped" } else { "not_found" };
+    metrics::counter!("k8smgr_stops_total", "outcome" => outcome).increment(1);
+    stopped
 }
 
 /// The last segment of a path, percent-decoded. What can be no name names no service.

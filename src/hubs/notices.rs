@@ -243,7 +243,7 @@ async fn attempt(notices: Notices, key: String, hub: NotifiedHub, is_told: bool,
 }
 
 /// What an ingress or a proxy says in place of a hub that is away, and what a hub says that is overloaded.
-fn may_pass(status: StatusCode) -> bool {
+pub(super) fn may_pass(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(status, StatusCode::NOT_FOUND | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }

@@ -10,13 +10,13 @@ use http::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::client::{HubClient, Post, PostError, with_causes};
-use super::destination::{Destination, destination};
+use super::client::{HubClient, HubError, Post, with_causes};
+use super::destination::{Destination, of_steps};
 use super::resume::{OwnStarts, Resumed, Resumer};
 use super::told_start::{Next, ToldStart, refuses};
 use crate::cluster::Cluster;
 use crate::config::{Config, Hub, SharedConfig};
-use crate::domain::news::{BegunStart, News, StartUnderWay, StatusAddress, Suspicion};
+use crate::domain::news::{BegunStart, HubAddress, News, StartUnderWay, Suspicion};
 use crate::domain::pod_state::{PodNews, PodState};
 use crate::domain::{Clock, Credential, Moment};
 use crate::leader::Leader;
@@ -103,7 +103,7 @@ struct Sources {
     losses: mpsc::Receiver<i64>,
 }
 
-type Sent = (i64, Credential, Result<StatusCode, PostError>);
+type Sent = (i64, Credential, Result<StatusCode, HubError>);
 
 struct Teller {
     config: SharedConfig,
@@ -164,8 +164,8 @@ impl Teller {
         let now = self.clock.moment();
         match news {
             News::Begun(begun) => {
-                let BegunStart { start, began, address } = *begun;
-                self.begin(start, began, Duration::ZERO, &address);
+                let BegunStart { start, began, address, is_awaited } = *begun;
+                self.begin(start, began, Duration::ZERO, &address, is_awaited);
             }
             News::Made { sequence } => {
                 if let Some(it) = self.starts.get_mut(&sequence) {
@@ -178,12 +178,29 @@ impl Teller {
                     it.end(&details, now, &config.progress_messages);
                 }
             }
-            News::Gone { sequence } => self.forget(sequence),
+            News::Answered { sequence } => {
+                if let Some(it) = self.starts.get_mut(&sequence) {
+                    it.is_no_longer_awaited();
+                }
+            }
+            News::Gone { sequence } => {
+                if !self.starts.get(&sequence).is_some_and(ToldStart::has_last_words) {
+                    self.forget(sequence);
+                }
+            }
+            News::Counted(_) | News::AllCounted | News::EndsSoon(_) => {}
         }
     }
 
     /// False: this start is not told.
-    fn begin(&mut self, start: StartUnderWay, began: Moment, head_start: Duration, address: &StatusAddress) -> bool {
+    fn begin(
+        &mut self,
+        start: StartUnderWay,
+        began: Moment,
+        head_start: Duration,
+        address: &HubAddress,
+        is_awaited: bool,
+    ) -> bool {
         let config = self.config.current();
         let Some(destination) = self.destination(&config, &start.credential, address) else {
             self.own.note(start.sequence, false);
@@ -196,23 +213,18 @@ impl Teller {
         self.cluster.watches().onlookers().look_at(&start.label);
         self.own.note(start.sequence, true);
         self.labels.insert(start.label.clone(), start.sequence);
-        self.starts.insert(start.sequence, ToldStart::new(start, destination, began, head_start));
+        self.starts.insert(start.sequence, ToldStart::new(start, destination, began, head_start, is_awaited));
         self.watch_events();
         true
     }
 
-    fn destination(
-        &mut self,
-        config: &Config,
-        credential: &Credential,
-        address: &StatusAddress,
-    ) -> Option<Destination> {
+    fn destination(&mut self, config: &Config, credential: &Credential, address: &HubAddress) -> Option<Destination> {
         let defaults = Hub::default();
         let hub = config.hubs.get(credential.as_str()).unwrap_or(&defaults);
-        match destination(hub, address, self.is_on_one_machine) {
+        match of_steps(hub, address, self.is_on_one_machine) {
             Ok(destination) => destination,
             Err(reason) => {
-                self.complain(credential, reason);
+                self.complain(credential, &reason.to_string());
                 None
             }
         }
@@ -230,7 +242,7 @@ impl Teller {
     fn resume(&mut self, resumed: Resumed) {
         let Resumed { start, age, address, pods } = resumed;
         let (sequence, now) = (start.sequence, self.clock.moment());
-        if self.starts.contains_key(&sequence) || !self.begin(start, now, age, &address) {
+        if self.starts.contains_key(&sequence) || !self.begin(start, now, age, &address, false) {
             return;
         }
         if let Some(it) = self.starts.get_mut(&sequence) {
@@ -319,7 +331,7 @@ impl Teller {
         }
         let Some(it) = self.starts.get_mut(&sequence) else { return };
         let status = answer.as_ref().ok().copied();
-        let is_forbidden = matches!(answer, Err(PostError::Forbidden { .. } | PostError::Url));
+        let is_forbidden = matches!(answer, Err(HubError::Forbidden { .. } | HubError::Url));
         let outcome = match status {
             Some(status) if status.is_success() => "sent",
             Some(status) if refuses(status) => "refused",
@@ -378,7 +390,7 @@ impl Teller {
     }
 }
 
-async fn send(client: &HubClient, destination: &Destination, body: String) -> Result<StatusCode, PostError> {
+pub(super) async fn send(client: &HubClient, destination: &Destination, body: String) -> Result<StatusCode, HubError> {
     let Destination { url, headers, certificate, reach } = destination;
     let post = Post { url, headers: headers.clone(), body, certificate, reach: *reach, timeout: TIMEOUT };
     client.post(post).await

@@ -5,15 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use jiff::SignedDuration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::secret::of_secret;
 use crate::cluster::{Cluster, ClusterError, Deadline};
 use crate::config::SharedConfig;
-use crate::domain::news::{StartUnderWay, StatusAddress};
+use crate::domain::news::{HubAddress, StartUnderWay};
 use crate::domain::pod_state::PodState;
 use crate::domain::{Clock, Moment};
 use crate::leader::Leader;
@@ -30,7 +29,7 @@ pub struct Resumed {
     pub start: StartUnderWay,
     /// How long it has been under way.
     pub age: Duration,
-    pub address: StatusAddress,
+    pub address: HubAddress,
     pub pods: Vec<PodState>,
 }
 
@@ -184,13 +183,10 @@ impl Resumer {
     }
 
     /// The token is where it always was: in the Secret that owns the start.
-    async fn read(&self, start: &StartUnderWay) -> Result<Option<(StatusAddress, Vec<PodState>)>, ClusterError> {
+    async fn read(&self, start: &StartUnderWay) -> Result<Option<(HubAddress, Vec<PodState>)>, ClusterError> {
         let deadline = Deadline::after(READING_TIME);
         let Some(secret) = self.cluster.read(&start.owner, deadline).await? else { return Ok(None) };
-        let address = StatusAddress::of_environment(|name| {
-            let bytes = BASE64_STANDARD.decode(secret["data"][name].as_str()?).ok()?;
-            String::from_utf8(bytes).ok()
-        });
+        let address = of_secret(&secret, start.is_of_outpost);
         let mut pods = Vec::new();
         for namespace in &start.namespaces {
             pods.extend(self.cluster.pod_states(namespace, &start.label, deadline).await?);

@@ -83,13 +83,13 @@ pub fn html(step: Step, values: &Values, since_start: Duration, messages: &Progr
     (!template.is_empty()).then(|| fill(template, values, "", since_start))
 }
 
-/// Why a start is over: the reason above, the explanation of a poll folded beneath. Its texts are HTML already.
+/// Why a start is over: the reason, and the same with the explanation of a poll folded beneath. Its texts are HTML already.
 pub fn failure_html(
     details: &Details,
     exit: Option<&Exit>,
     since_start: Duration,
     messages: &ProgressMessages,
-) -> String {
+) -> (String, String) {
     let values = Values { exit: exit.cloned(), ..Values::default() };
     let template = match messages.failed.as_str() {
         "" => "{error}",
@@ -100,7 +100,19 @@ pub fn failure_html(
         0..=LONGEST_EXPLANATION => details.detailed_error.as_str(),
         _ => "The explanation is too long to be shown here.",
     };
-    format!("<details><summary>{summary}</summary>{explanation}</details>")
+    let html = format!("<details><summary>{summary}</summary>{explanation}</details>");
+    (summary, html)
+}
+
+/// For whoever shows no HTML. What was escaped stays so: some show a plain message as HTML all the same.
+pub fn without_tags(html: &str) -> String {
+    let mut text = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, after)) = rest.split_once('<') {
+        text.push_str(before);
+        rest = after.split_once('>').map_or("", |(_, behind)| behind);
+    }
+    text + rest
 }
 
 /// What is filled in is not looked at again.
@@ -186,16 +198,22 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_message_has_no_tags_and_what_was_escaped_stays_so() {
+        assert_eq!(without_tags("<b>No</b> room &lt;img&gt;<br/>"), "No room &lt;img&gt;");
+        assert_eq!(without_tags("a <b"), "a ");
+    }
+
+    #[test]
     fn an_admin_s_message_is_html_and_an_empty_one_is_left_out() {
         let text = r#"{"pulled": "", "created": "<b>{ {time}</b>", "failed": "X{exit}"}"#;
         let messages: ProgressMessages = serde_json::from_str(text).unwrap();
         let values = Values::default();
         assert_eq!(html(Step::Pulled, &values, Duration::ZERO, &messages), None);
         assert_eq!(html(Step::Created, &values, Duration::ZERO, &messages).unwrap(), "<b>{ 0 s</b>");
-        let details = Details { error: "E".to_owned(), detailed_error: "<p>logs</p>".to_owned() };
+        let details = Details::new("E", "<p>logs</p>");
         let exit = Exit { code: 137, reason: "OOMKilled".to_owned() };
         assert_eq!(
-            failure_html(&details, Some(&exit), Duration::ZERO, &messages),
+            failure_html(&details, Some(&exit), Duration::ZERO, &messages).1,
             "<details><summary>X (out of memory)</summary><p>logs</p></details>"
         );
         assert_eq!(
@@ -204,7 +222,8 @@ mod tests {
                 Some(&Exit { code: 3, reason: "Error".to_owned() }),
                 Duration::from_secs(4),
                 &ProgressMessages::default()
-            ),
+            )
+            .1,
             "<details><summary>Your server could not be started (4 s): E (exit code 3)</summary><p>logs</p></details>"
         );
     }

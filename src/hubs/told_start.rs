@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::destination::Destination;
-use super::steps::{failure_html, html};
+use super::steps::{failure_html, html, without_tags};
 use super::story::Story;
 use crate::config::ProgressMessages;
 use crate::domain::Moment;
@@ -34,6 +34,8 @@ const QUIET: Duration = BEGINNING;
 const BEGINNING: Duration = Duration::from_secs(120);
 /// A start that takes longer is not told any more.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
+/// What Outpost's hubs are told first.
+const REQUESTED: &str = "Server requested";
 /// Between suspicions, as long as it looks over.
 const SUSPICION: Duration = Duration::from_secs(2);
 
@@ -44,8 +46,10 @@ pub struct ToldStart {
     began: Moment,
     /// How long it was under way before `began`: another process saw that.
     head_start: Duration,
-    /// When its hub was answered; nothing is told before.
+    /// When its hub was answered; nothing is told before. Outpost's hubs listen from the beginning on.
     answered: Option<Moment>,
+    /// Its hub waits with its request until the server is up, and is told of a failure by the answer.
+    is_awaited: bool,
     waiting: VecDeque<String>,
     progress: u8,
     is_sending: bool,
@@ -69,15 +73,26 @@ pub enum Next {
 }
 
 impl ToldStart {
-    pub fn new(start: StartUnderWay, destination: Destination, began: Moment, head_start: Duration) -> Self {
+    pub fn new(
+        start: StartUnderWay,
+        destination: Destination,
+        began: Moment,
+        head_start: Duration,
+        is_awaited: bool,
+    ) -> Self {
+        let mut waiting = VecDeque::new();
+        if start.is_of_outpost && head_start.is_zero() {
+            waiting.push_back(event(true, 0, false, REQUESTED, REQUESTED));
+        }
         Self {
+            answered: start.is_of_outpost.then_some(began),
+            is_awaited,
             start,
             destination,
             story: Story::default(),
             began,
             head_start,
-            answered: None,
-            waiting: VecDeque::new(),
+            waiting,
             progress: 0,
             is_sending: false,
             not_before: began,
@@ -94,6 +109,16 @@ impl ToldStart {
             self.answered = Some(now);
             self.not_before = now.later(AFTER_THE_ANSWER);
         }
+    }
+
+    /// Its server is up, and nobody waits for an answer that would tell a failure.
+    pub fn is_no_longer_awaited(&mut self) {
+        self.is_awaited = false;
+    }
+
+    /// It ended, and its hub still waits for the answer, so that it can be told why: also when all of it is removed by then.
+    pub fn has_last_words(&self) -> bool {
+        self.has_ended && self.is_awaited && !self.waiting.is_empty()
     }
 
     /// Whether it may be forgotten.
@@ -148,7 +173,8 @@ impl ToldStart {
             self.progress = self.progress.max(line.step.progress());
             if let Some(html) = html(line.step, &line.values, self.head_start + line.noted.since(self.began), messages)
             {
-                self.push(event(self.progress, false, &html));
+                let message = without_tags(&html);
+                self.push(event(self.start.is_of_outpost, self.progress, false, &message, &html));
             }
         }
     }
@@ -160,8 +186,11 @@ impl ToldStart {
         }
         self.tell_story(now, true, messages);
         self.has_ended = true;
-        let html = failure_html(details, self.story.exit(), self.head_start + now.since(self.began), messages);
-        self.push(event(100, true, &html));
+        let (summary, html) =
+            failure_html(details, self.story.exit(), self.head_start + now.since(self.began), messages);
+        // `failed` lets the hub cancel a start that it waits for, before it has read our answer with the reason.
+        let (progress, failed) = if self.is_awaited { (99, false) } else { (100, true) };
+        self.push(event(self.start.is_of_outpost, progress, failed, &without_tags(&summary), &html));
         // The hub was answered, or the end would not be told; failures so far were of less.
         self.was_answered(now);
         self.failures = 0;
@@ -221,25 +250,34 @@ pub fn refuses(status: StatusCode) -> bool {
     (status.is_client_error() && !may_pass) || status.is_redirection()
 }
 
-fn event(progress: u8, failed: bool, html: &str) -> String {
-    json!({ "progress": progress, "failed": failed, "html_message": html }).to_string()
+/// As BackendSpawner's hubs take it; Outpost's keep a plain message beside.
+fn event(is_of_outpost: bool, progress: u8, failed: bool, message: &str, html: &str) -> String {
+    let mut event = json!({ "progress": progress, "failed": failed, "html_message": html });
+    if is_of_outpost {
+        event["message"] = json!(message);
+    }
+    event.to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Hub;
-    use crate::domain::news::StatusAddress;
+    use crate::domain::news::HubAddress;
     use crate::domain::pod_state::{Exit, MainState, PodNews};
     use crate::domain::status::PodPhase;
     use crate::domain::{AppliedObject, Credential, ObjectId};
-    use crate::hubs::destination::destination;
+    use crate::hubs::destination::of_steps;
 
     fn at(milliseconds: u64) -> Moment {
         Moment::after(Duration::from_millis(milliseconds))
     }
 
     fn told_start() -> ToldStart {
+        told_start_of(false, false)
+    }
+
+    fn told_start_of(is_of_outpost: bool, is_awaited: bool) -> ToldStart {
         let owner = AppliedObject {
             api_version: "v1".to_owned(),
             kind: "Secret".to_owned(),
@@ -248,21 +286,23 @@ mod tests {
             uid: None,
             is_workload: false,
             is_kept: false,
+            address: None,
         };
         let start = StartUnderWay {
             sequence: 1,
             credential: Credential::parse("hub").unwrap(),
+            is_of_outpost,
             object_id: ObjectId::from_stored("lab-s1".to_owned()),
             start_date: jiff::Timestamp::UNIX_EPOCH,
             label: "s".to_owned(),
             owner,
             namespaces: vec!["labs".to_owned()],
         };
-        let address = StatusAddress::of_environment(|name| {
+        let address = HubAddress::of_environment(is_of_outpost, |name| {
             Some(if name == "JUPYTERHUB_API_URL" { "http://hub/".to_owned() } else { "x".to_owned() })
         });
-        let destination = destination(&Hub::default(), &address, false).unwrap().unwrap();
-        ToldStart::new(start, destination, at(0), Duration::ZERO)
+        let destination = of_steps(&Hub::default(), &address, false).unwrap().unwrap();
+        ToldStart::new(start, destination, at(0), Duration::ZERO, is_awaited)
     }
 
     fn pod(main: MainState) -> PodState {
@@ -332,7 +372,7 @@ mod tests {
         it.story.see_pod(&pod(crashed), at(now));
         it.has_changed();
         assert!(it.is_suspicious(at(now)) && !it.is_suspicious(at(now + 1000)) && it.is_suspicious(at(now + 2000)));
-        let details = Details { error: "E".to_owned(), detailed_error: "D".to_owned() };
+        let details = Details::new("E", "D");
         it.end(&details, at(now), &messages);
         it.end(&details, at(now), &messages);
         assert!(!it.is_suspicious(at(now + 9000)));
@@ -342,6 +382,32 @@ mod tests {
             let next = it.was_sent(Some(StatusCode::BAD_GATEWAY), at(now + 300));
             assert_eq!(next, if attempt < LAST_ATTEMPTS { Next::GoOn } else { Next::Over });
             now += 16_000;
+        }
+    }
+
+    #[test]
+    fn an_outposts_hub_hears_from_the_beginning_on_and_of_a_failure_by_the_answer_that_it_waits_for() {
+        let messages = ProgressMessages::default();
+        for (is_awaited, is_answered, progress, failed) in
+            [(true, false, 99, false), (true, true, 100, true), (false, false, 100, true)]
+        {
+            let mut it = told_start_of(true, is_awaited);
+            let event: serde_json::Value = serde_json::from_str(&sent(&mut it, at(0)).unwrap()).unwrap();
+            let first = json!({"progress": 0, "failed": false, "message": "Server requested",
+                "html_message": "Server requested"});
+            assert_eq!(event, first);
+            assert_eq!(it.was_sent(Some(StatusCode::NO_CONTENT), at(0)), Next::GoOn);
+            if is_answered {
+                it.is_no_longer_awaited();
+            }
+            let details = Details::new("E &lt;b&gt;", "<p>D</p>");
+            it.end(&details, at(1000), &messages);
+            assert_eq!(it.has_last_words(), is_awaited && !is_answered);
+            let event: serde_json::Value = serde_json::from_str(&sent(&mut it, at(2000)).unwrap()).unwrap();
+            assert_eq!((&event["progress"], &event["failed"]), (&json!(progress), &json!(failed)));
+            assert_eq!(event["message"], "Your server could not be started (1 s): E &lt;b&gt;");
+            assert!(event["html_message"].as_str().unwrap().ends_with("</summary><p>D</p></details>"), "{event}");
+            assert_eq!(it.was_sent(Some(StatusCode::NO_CONTENT), at(2000)), Next::Over);
         }
     }
 

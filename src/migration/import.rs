@@ -227,7 +227,7 @@ impl Import {
 }
 
 /// Django keeps UTC without saying so.
-fn start_date(text: &str) -> Option<Timestamp> {
+pub(super) fn start_date(text: &str) -> Option<Timestamp> {
     let naive = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp());
     text.parse::<Timestamp>().ok().or_else(naive)
 }

@@ -6,6 +6,7 @@
 //! either. Skeletons are read when a home is made; one that cannot be copied is told beforehand.
 
 mod places;
+mod rules;
 mod skeletons;
 mod status;
 mod watch;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use crate::config::{Config, ConfigError, SharedConfig};
 use crate::description::{Catalogue, Place, SharedCatalogue};
 
+pub use rules::RuleFiles;
 pub use status::{BadFile, ReloadStatus};
 pub use watch::follow_forever;
 
@@ -55,6 +57,7 @@ pub struct Reloader {
     config: SharedConfig,
     descriptions: SharedCatalogue,
     place: Place,
+    rules: RuleFiles,
     /// Whoever has it looks and applies; nothing older is applied later.
     turn: Mutex<Turn>,
     status: Mutex<ReloadStatus>,
@@ -66,6 +69,7 @@ struct Turn {
     has_looked: bool,
     /// The text that the configuration in force was read from.
     text: Option<String>,
+    rules: rules::SeenRules,
     /// What was told of the bad file and of broken descriptions, so that it is told once.
     told: Vec<String>,
 }
@@ -80,10 +84,16 @@ struct Read {
 type Parsed = Result<(Arc<Config>, Vec<&'static str>, Vec<String>), ConfigError>;
 
 impl Reloader {
-    pub fn new(file: Option<PathBuf>, config: SharedConfig, descriptions: SharedCatalogue, place: Place) -> Arc<Self> {
+    pub fn new(
+        file: Option<PathBuf>,
+        config: SharedConfig,
+        descriptions: SharedCatalogue,
+        place: Place,
+        rules: RuleFiles,
+    ) -> Arc<Self> {
         let status = ReloadStatus { generation: 1, ..ReloadStatus::default() };
         let (turn, status, told_of_skeletons) = (Mutex::default(), Mutex::new(status), Mutex::default());
-        Arc::new(Self { file, config, descriptions, place, turn, status, told_of_skeletons })
+        Arc::new(Self { file, config, descriptions, place, rules, turn, status, told_of_skeletons })
     }
 
     pub fn status(&self) -> ReloadStatus {
@@ -134,6 +144,10 @@ impl Reloader {
             }
         };
         self.descriptions.replace(Arc::new(catalogue));
+        let before_turn = std::mem::take(&mut turn.told);
+        let rules = self.look_at_rules(&mut turn.rules, &before_turn, &mut told);
+        turn.told = before_turn;
+        has_changed |= rules.has_changed && !is_first;
         if is_first {
             tracing::info!(good = changed_descriptions.len(), broken = broken.len(), "service descriptions read");
         } else if !changed_descriptions.is_empty() {
@@ -151,11 +165,12 @@ impl Reloader {
             });
         }
         if told.is_empty() && !turn.told.is_empty() {
-            tracing::info!("configuration and descriptions are good again");
+            tracing::info!("configuration, descriptions and rules are good again");
         }
         turn.told = told;
         let outcome = match (&bad, broken.is_empty(), has_changed) {
             (Some(_), ..) | (None, false, _) => Outcome::Failed,
+            (None, true, _) if rules.is_bad => Outcome::Failed,
             (None, true, true) => Outcome::Changed,
             (None, true, false) => Outcome::Unchanged,
         };

@@ -20,6 +20,8 @@ pub struct ReloadStatus {
     pub bad_file: Option<BadFile>,
     pub broken: Vec<Broken>,
     pub broken_since: Option<Timestamp>,
+    /// flavors.yaml or credits.yaml, by the key of the configuration, and since when.
+    pub bad_rules: Vec<(&'static str, Timestamp)>,
     /// The names of skeletons that cannot be copied.
     pub broken_skeletons: Vec<String>,
     pub skeletons_broken_since: Option<Timestamp>,

@@ -25,7 +25,7 @@ impl Site {
         let place = Place { stage: None, deployment_name: "d".to_owned(), namespace: "n".to_owned() };
         let descriptions = SharedCatalogue::new(config.current());
         fs::create_dir(folder.path().join("descriptions")).unwrap();
-        let reloader = Reloader::new(Some(file), config.clone(), descriptions, place);
+        let reloader = Reloader::new(Some(file), config.clone(), descriptions, place, RuleFiles::default());
         let site = Self { folder, config, reloader };
         site.write(text);
         site

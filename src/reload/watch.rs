@@ -116,6 +116,7 @@ fn watch(places: &Places, changed: Arc<Notify>) -> Result<RecommendedWatcher, no
 
 impl Reloader {
     fn places(&self) -> Places {
-        Places::of(self.file.as_deref(), &self.config.current().services.descriptions)
+        let config = self.config.current();
+        Places::of(self.file.as_deref(), &config.services.descriptions).and_files(self.rules.paths(&config))
     }
 }

@@ -52,6 +52,8 @@ pub enum AdoptError {
     NothingLeft,
     #[error("{kind} {name} belongs to another service or installation of K8s Manager")]
     OthersObject { kind: String, name: String },
+    #[error("the pod {name} was not made by KubeSpawner for this server")]
+    NotOfKubeSpawner { name: String },
     #[error("another service of K8s Manager has the name {0}")]
     NameTaken(ObjectId),
     #[error("there is no user `{0}` that could stop it; add it with `k8smgr user add` and import again")]
@@ -148,6 +150,7 @@ impl Services {
             uid: None,
             is_workload,
             is_kept: false,
+            address: None,
         }
     }
 
@@ -190,6 +193,7 @@ impl Services {
         Ok(AppliedObject {
             namespace: namespace.map(str::to_owned),
             is_kept: manifest.is_kept(),
+            address: None,
             ..self.target(api_version, kind, manifest.name.clone(), manifest.counts)
         })
     }
@@ -234,14 +238,14 @@ impl Services {
         Ok(there)
     }
 
-    fn mark_of_new(&self, new: &NewService) -> Mark {
+    pub(super) fn mark_of_new(&self, new: &NewService) -> Mark {
         let (credential, server_name) = (&new.credential, &new.server_name);
         Mark::new(&self.site.installation, credential, server_name, &new.start_id, new.start_date)
     }
 }
 
 /// Whether somebody else's mark is on it.
-fn is_others(there: &ObjectMeta, mark: &Mark, is_kept: bool) -> bool {
+pub(super) fn is_others(there: &ObjectMeta, mark: &Mark, is_kept: bool) -> bool {
     let Some(labels) = there.labels.as_ref().filter(|it| it.contains_key(INSTALLATION_LABEL)) else { return false };
     !(mark.is_on(labels) || (is_kept && mark.is_of_credential(labels)))
 }

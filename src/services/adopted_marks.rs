@@ -11,9 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
-use super::Services;
 use super::adopt::ADOPTION_TIME;
+use super::{Services, adopt_outpost};
 use crate::cluster::{ClusterError, Deadline};
+use crate::config::Config;
 use crate::description::{Ownership, rebuild_data};
 use crate::domain::mark::{MAIN_ROLE, ROLE_LABEL};
 use crate::domain::status::{MainContainer, Observation};
@@ -54,7 +55,7 @@ impl Services {
     ) -> Value {
         let mark = self.mark(record);
         let config = self.config.current();
-        let ownership = Ownership::of_record(record, &mark, &config.services.container_main_name);
+        let ownership = Ownership::of_record(record, &mark, main_container(record, &config));
         let mut metadata = ownership.adopting_metadata(object, &there.labels.clone().unwrap_or_default());
         if is_owner {
             for (key, value) in rebuild_data::annotations(&new_of(record), true) {
@@ -88,7 +89,7 @@ impl Services {
     ) -> Result<bool, ClusterError> {
         let Some(pods) = self.cluster.pods_of_adopted(workload, deadline).await? else { return Ok(false) };
         let (mark, config) = (self.mark(record), self.config.current());
-        let ownership = Ownership::of_record(record, &mark, &config.services.container_main_name);
+        let ownership = Ownership::of_record(record, &mark, main_container(record, &config));
         let mut found = false;
         for pod in pods.into_iter().filter(|it| it.deletion_timestamp.is_none()) {
             let target = AppliedObject {
@@ -99,6 +100,7 @@ impl Services {
                 uid: pod.uid,
                 is_workload: true,
                 is_kept: false,
+                address: None,
             };
             let is_marked = |there: &ObjectMeta| is_marked(there, &mark, &target);
             let change = |there: &ObjectMeta| {
@@ -146,6 +148,14 @@ impl Services {
     }
 }
 
+/// What decides in an adopted pod.
+fn main_container<'a>(record: &ServiceRecord, config: &'a Config) -> &'a str {
+    match record.server_name.outpost_name() {
+        Some(_) => adopt_outpost::MAIN_CONTAINER,
+        None => &config.services.container_main_name,
+    }
+}
+
 fn seems_to_run(observation: &Observation) -> bool {
     observation
         .pods
@@ -163,7 +173,7 @@ fn is_marked(there: &ObjectMeta, mark: &Mark, object: &AppliedObject) -> bool {
     }
 }
 
-fn new_of(record: &ServiceRecord) -> NewService {
+pub(super) fn new_of(record: &ServiceRecord) -> NewService {
     NewService {
         credential: record.credential.clone(),
         server_name: record.server_name.clone(),

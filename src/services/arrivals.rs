@@ -38,6 +38,11 @@ impl Arrivals {
         Arrival { arrivals: self, name, stops }
     }
 
+    /// Whether starts of a name are on their way.
+    pub fn holds(&self, name: &Name) -> bool {
+        self.names().contains_key(name)
+    }
+
     /// Tells the starts of a name that a stop came. False: none is on its way.
     pub fn stop(&self, name: &Name) -> bool {
         match self.names().get_mut(name) {

@@ -37,6 +37,7 @@ impl Services {
     /// The process is about to end: whoever distributes requests should send no more. They are answered all the same.
     pub fn announce_end(&self) {
         self.drain.is_ending.store(true, Ordering::SeqCst);
+        self.changes.tell_all();
     }
 
     pub fn is_ending(&self) -> bool {

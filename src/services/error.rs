@@ -2,16 +2,25 @@
 
 use crate::cluster::ClusterError;
 use crate::description::{DescriptionError, ManifestError};
+use crate::domain::Refusal;
 use crate::store::StoreError;
 use crate::user_homes::HomeError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// By the rules for flavors: shown to users as it is.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error(transparent)]
     Description(#[from] DescriptionError),
     /// The name is in use by a start of another hub, or by another server of this one.
     #[error("the name {object_id} is in use by another service")]
     NameTaken { object_id: String },
+    #[error(
+        "the service description has no Service with a port, so the hub cannot reach the server: add one, named \
+         `{{{{outpost.pod_name}}}}` (here {pod_name}), with port `{{{{outpost.port}}}}` (here {port})"
+    )]
+    NoAddress { pod_name: String, port: u16 },
     #[error("failed to make the user's home: {0}")]
     Home(#[from] HomeError),
     #[error(transparent)]
@@ -34,8 +43,10 @@ impl StartError {
     /// One word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
+            StartError::Refused(_) => "refused",
             StartError::Description(_) => "description",
             StartError::NameTaken { .. } => "name_taken",
+            StartError::NoAddress { .. } => "no_address",
             StartError::Home(_) => "home",
             StartError::Cluster(_) => "cluster",
             StartError::Stopped => "stopped",

@@ -56,6 +56,7 @@ impl Services {
                 put(records);
                 last = end;
             }
+            self.announce(News::AllCounted);
         } else {
             let sequences: Vec<i64> = batch.services.iter().copied().collect();
             for page in sequences.chunks(usize::try_from(PAGE).unwrap_or(1)) {
@@ -66,6 +67,8 @@ impl Services {
             }
         }
         let asked = (!batch.everything).then_some(&batch.services);
+        // Whoever waits for one of them looks again, now that it is known.
+        found.iter().for_each(|it| self.changes.tell(it));
         // Also of what other processes removed.
         for sequence in self.known.end_reading(reading, asked, &found) {
             self.announce(News::Gone { sequence });

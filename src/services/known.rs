@@ -22,12 +22,15 @@ pub struct KnownService {
     pub sequence: i64,
     pub credential: Credential,
     pub server_name: ServerName,
-    pub(super) start_id: StartId,
+    pub start_id: StartId,
     pub(super) object_id: ObjectId,
-    pub(super) start_date: Timestamp,
+    pub start_date: Timestamp,
+    pub jhub_user_id: i64,
+    /// When it is stopped by us.
+    pub ends_at: Option<Timestamp>,
     pub state: ServiceState,
     pub details: Option<Details>,
-    /// The answer to a poll while the service runs.
+    /// The answer to a poll while the service runs; nothing for a hub of Outpost's protocol, which has another one.
     pub running_answer: Bytes,
     /// What the watch cache files it under.
     pub(super) label: Box<str>,
@@ -48,9 +51,14 @@ impl KnownService {
             start_id: record.start_id.clone(),
             object_id: record.object_id.clone(),
             start_date: record.start_date,
+            jhub_user_id: record.jhub_user_id,
+            ends_at: record.ends_at,
             state: record.state,
             details: record.details.clone(),
-            running_answer: Bytes::from(service_json::running(record)),
+            running_answer: match record.server_name.outpost_name() {
+                None => Bytes::from(service_json::running(record)),
+                Some(_) => Bytes::new(),
+            },
             label: mark.service().into(),
             watched,
             objects: owner.chain(workloads).cloned().collect(),
@@ -98,6 +106,10 @@ impl Known {
         let starts = self.read();
         let sequence = starts.by_name.get(credential)?.get(server_name)?.last()?;
         starts.by_sequence.get(sequence).cloned()
+    }
+
+    pub fn of_sequence(&self, sequence: i64) -> Option<Arc<KnownService>> {
+        self.read().by_sequence.get(&sequence).cloned()
     }
 
     /// All starts of a name, oldest first.

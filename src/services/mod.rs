@@ -4,12 +4,16 @@
 //! is touched. Nothing here knows HTTP.
 
 mod acceptance;
+mod address;
 mod adopt;
+mod adopt_outpost;
 mod adopted_marks;
 mod ages;
 mod apply;
 mod arrivals;
+mod await_up;
 mod drain;
+mod end_dates;
 mod error;
 mod explain;
 mod files;
@@ -17,9 +21,11 @@ mod follow;
 mod judge;
 mod known;
 mod list;
+mod outpost;
 pub mod plan;
 mod poll;
 mod recover;
+mod replace;
 mod start;
 mod stop;
 mod supersede;
@@ -34,16 +40,20 @@ mod watching;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::mpsc;
 
 pub use adopt::{AdoptError, Adopted, Adoption};
+pub use adopt_outpost::OutpostAdoption;
+pub use await_up::UpError;
+pub use end_dates::end_services_forever;
 pub use error::{PollError, StartError, StopError, UpdateError};
 pub use explain::escape_html;
 pub use follow::follow_changes;
 pub use known::KnownService;
 pub use list::ListedService;
+pub use outpost::OutpostListed;
 pub use plan::StartRequest;
 pub use poll::{Polled, ServiceStatus};
 pub use recover::recover_forever;
@@ -51,7 +61,7 @@ pub use sweep::SweepHalt;
 pub use telling::end_suspected_forever;
 
 use crate::cluster::Cluster;
-use crate::cluster::watch::WatchHealth;
+use crate::cluster::watch::{Changes, WatchHealth};
 use crate::config::SharedConfig;
 use crate::description::{Chosen, SharedCatalogue};
 use crate::domain::news::News;
@@ -100,8 +110,12 @@ pub struct Services {
     started: Mutex<HashSet<i64>>,
     /// The highest sequence that was there before this process: what runs and came later is known to have been made.
     inherited: AtomicI64,
-    /// Where what happens to starts is announced.
-    news: OnceLock<mpsc::Sender<News>>,
+    /// Who hears of what happens to starts.
+    news: RwLock<Vec<mpsc::Sender<News>>>,
+    /// Who waits for a start, by its sequence.
+    changes: Changes<i64>,
+    /// The starts whose servers are waited for.
+    awaited: Mutex<HashSet<i64>>,
 }
 
 impl Services {
@@ -133,14 +147,20 @@ impl Services {
             sweeping: sweep::Sweeping::default(),
             started: Mutex::default(),
             inherited: AtomicI64::default(),
-            news: OnceLock::new(),
+            news: RwLock::default(),
+            changes: Changes::default(),
+            awaited: Mutex::default(),
             suspicions: judge::Suspicions::default(),
             unseen: unseen::Unseen::default(),
         })
     }
 
-    fn started(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+    fn started(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, HashSet<i64>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The record is no more, whoever removed it.
@@ -148,6 +168,7 @@ impl Services {
         self.started().remove(&sequence);
         self.ages.forget(sequence);
         self.recovering.forget(sequence);
+        self.changes.tell(&sequence);
     }
 
     /// How the watches on the cluster are doing.
@@ -158,6 +179,11 @@ impl Services {
     /// What a start of this service is made from, whatever changes afterwards.
     pub fn choose(&self, credential: &Credential, service: &ServiceName) -> Chosen {
         self.descriptions.current().choose(credential, service)
+    }
+
+    /// Where objects without a namespace go.
+    pub fn namespace(&self) -> &str {
+        &self.site.namespace
     }
 
     fn mark(&self, record: &ServiceRecord) -> Mark {

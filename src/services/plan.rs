@@ -5,16 +5,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Services, Site, StartError};
+use super::{Services, Site, StartError, address};
 use crate::cluster::{Cluster, ClusterError, Deadline};
 use crate::config::Config;
 use crate::description::names::{certs_secret_name, secret_name};
 use crate::description::{Chosen, DescriptionFile, DescriptionRequest, Manifest, Ownership, Prepared, rebuild_data};
-use crate::domain::{AppliedObject, Credential, Json, Mark, NewService, ObjectId, ServerName, ServiceName, StartId};
+use crate::domain::outpost::OutpostStart;
+use crate::domain::{
+    AppliedObject, Claim, Credential, Json, Limits, Mark, NewService, ObjectId, Refusal, ServerName, ServiceName,
+    StartId,
+};
 
 /// A start as a hub asked for it, checked. No `Debug`: it holds tokens.
 #[derive(Clone)]
@@ -30,8 +34,14 @@ pub struct StartRequest {
     pub env: BTreeMap<String, String>,
     /// What the certs Secret holds, where the hub sent certificates.
     pub certs: Option<BTreeMap<String, String>>,
+    /// What it counts as, or why it may not be started: told only where the start was not made before.
+    pub flavor: Result<Option<Claim>, Refusal>,
+    /// What its hub expects, where it speaks Outpost's protocol.
+    pub outpost: Option<OutpostStart>,
     /// The description, and the configuration that everything of this start goes by.
     pub chosen: Chosen,
+    /// Its hub waits with its request until the server is up: the answer tells a failure.
+    pub is_awaited: bool,
 }
 
 impl StartRequest {
@@ -55,7 +65,14 @@ impl StartRequest {
             user_id: self.jhub_user_id,
             user_options: &self.user_options,
             env_names,
+            flavor: self.claim().map(|it| it.flavor.as_str()),
+            resources: self.claim().map(|it| &it.resources),
+            outpost: self.outpost.as_ref(),
         }
+    }
+
+    fn claim(&self) -> Option<&Claim> {
+        self.flavor.as_ref().ok().and_then(Option::as_ref)
     }
 }
 
@@ -71,12 +88,17 @@ pub struct Plan {
     pub objects: Vec<Planned>,
     pub files: Vec<DescriptionFile>,
     pub config: Arc<Config>,
+    pub limits: Limits,
+    /// How long it may run.
+    pub runtime: Option<SignedDuration>,
+    pub is_awaited: bool,
 }
 
 impl Services {
     pub(super) async fn plan(&self, request: StartRequest, deadline: Deadline) -> Result<Plan, StartError> {
         let site = self.site.clone();
         let start_date = self.clock.now();
+        let outpost = request.outpost.clone();
         let mut prepared = match request.chosen.is_light() {
             true => prepare(&site, request, start_date)?,
             false => {
@@ -86,6 +108,11 @@ impl Services {
             }
         };
         self.locate(&mut prepared.objects, deadline).await?;
+        if let Some(start) = &outpost
+            && !address::note(&mut prepared.objects, start)
+        {
+            return Err(StartError::NoAddress { pod_name: start.pod_name.clone(), port: start.port });
+        }
         prepared.new.objects = prepared.objects.iter().map(|it| it.target.clone()).collect();
         if let Some(owner) = prepared.objects.first_mut() {
             for (key, value) in rebuild_data::annotations(&prepared.new, false) {
@@ -113,8 +140,11 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
     let owner = secret(secret_name(&id, &site.deployment_name), &site.namespace, &request.env);
     let certs = request.certs.as_ref();
     let certs = certs.map(|data| secret(certs_secret_name(&id, &site.deployment_name), &site.namespace, data));
+    let claim = request.flavor.ok().flatten();
+    let runtime = claim.as_ref().and_then(|it| it.runtime);
     let config = request.chosen.config;
     let files = rendered_files(&config, &prepared);
+    let is_awaited = request.is_awaited;
     let new = NewService {
         credential: request.credential,
         server_name: request.server_name,
@@ -127,13 +157,14 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
         namespace: site.namespace.clone(),
         objects: Vec::new(),
         update_manifest: prepared.update_text,
-        flavor: None,
-        ends_at: None,
+        ends_at: runtime.and_then(|it| start_date.checked_add(it).ok()),
+        flavor: claim.as_ref().map(|it| it.flavor.clone()),
     };
+    let limits = claim.map(|it| it.limits).unwrap_or_default();
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
     let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
     let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
-    Ok(Plan { new, objects, files, config })
+    Ok(Plan { new, objects, files, config, limits, runtime, is_awaited })
 }
 
 /// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.
@@ -146,7 +177,7 @@ fn rendered_files(config: &Config, prepared: &Prepared) -> Vec<DescriptionFile> 
     files
 }
 
-fn secret(name: String, namespace: &str, data: &BTreeMap<String, String>) -> Manifest {
+pub(super) fn secret(name: String, namespace: &str, data: &BTreeMap<String, String>) -> Manifest {
     let object = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
         "metadata": {"name": name, "namespace": namespace},
@@ -182,6 +213,7 @@ impl Planned {
             uid: None,
             is_workload: manifest.counts,
             is_kept: manifest.is_kept(),
+            address: None,
         };
         Self { target, manifest }
     }

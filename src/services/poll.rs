@@ -209,20 +209,18 @@ impl Services {
 
     fn database_away(&self) -> Details {
         let config = self.config.current();
-        Details {
-            error: config.error_message(CANNOT_TELL, "Could not check status service.").to_owned(),
-            detailed_error: "The database of K8s Manager does not answer; its log says why.".to_owned(),
-        }
+        Details::new(
+            config.error_message(CANNOT_TELL, "Could not check status service."),
+            "The database of K8s Manager does not answer; its log says why.",
+        )
     }
 
     fn cannot_tell(&self) -> Details {
         let config = self.config.current();
-        Details {
-            error: config.error_message(CANNOT_TELL, "Could not check status service.").to_owned(),
-            detailed_error:
-                "The Kubernetes API server has not answered since K8s Manager was restarted; its log says why."
-                    .to_owned(),
-        }
+        Details::new(
+            config.error_message(CANNOT_TELL, "Could not check status service."),
+            "The Kubernetes API server has not answered since K8s Manager was restarted; its log says why.",
+        )
     }
 
     /// As a poll would, for a service that nobody may poll.
@@ -239,6 +237,15 @@ impl Services {
     /// The service is over, for good: the hub will send no DELETE. Its explanation is kept, its workload goes at once.
     pub(super) async fn end(self: &Arc<Self>, record: ServiceRecord, end: &End) -> Result<Details, EndError> {
         let details = self.explain(&record, end).await;
+        self.end_with(record, details).await
+    }
+
+    /// The same, explained already.
+    pub(super) async fn end_with(
+        self: &Arc<Self>,
+        record: ServiceRecord,
+        details: Details,
+    ) -> Result<Details, EndError> {
         let (services, ended, kept) = (self.clone(), record, details.clone());
         // In one piece, also when the hub hangs up meanwhile.
         let latch = async move {

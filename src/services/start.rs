@@ -13,10 +13,10 @@ use super::{Name, Services, StartError, name_of};
 use crate::cluster::Deadline;
 use crate::config::Config;
 use crate::domain::news::News;
-use crate::domain::record::Details;
-use crate::domain::{Clock, Credential, ServerName, ServiceRecord, ServiceState, StartId};
+use crate::domain::record::{Details, NewService};
+use crate::domain::{Clock, Credential, LimitReached, ServerName, ServiceRecord, ServiceState, StartId};
 use crate::fail_points::fail_point;
-use crate::store::{Arrived, Inserted};
+use crate::store::{Arrived, Claimed, Inserted};
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
 const START_TIME: Duration = Duration::from_secs(12);
@@ -52,6 +52,12 @@ impl Posted {
         metrics::histogram!("k8smgr_start_duration_seconds", "outcome" => outcome)
             .record(self.at.elapsed().as_secs_f64());
     }
+}
+
+fn no_room(reached: LimitReached, new: &NewService) -> StartError {
+    let name = new.server_name.outpost_name().unwrap_or(new.server_name.as_str());
+    let flavor = new.flavor.as_deref().unwrap_or_default();
+    StartError::Refused(reached.refusal(name, flavor, &new.credential, new.jhub_user_id))
 }
 
 enum Claim {
@@ -145,11 +151,11 @@ impl Services {
         tracing::warn!(id = %record.object_id, %error, "a start failed after its hub was answered");
         let config = self.config.current();
         let headline = config.error_message("services.utils.common.start_service_2", "Could not start service");
-        let details = Details { error: headline.to_owned(), detailed_error: escape_html(&error.to_string()) };
+        let details = Details::new(headline, escape_html(&error.to_string()));
         let is_latched = self.store.latch_end(record.sequence, &details, self.clock.now()).await.unwrap_or(false);
         if is_latched {
-            self.announce(News::Ended { sequence: record.sequence, details: details.clone() });
-            self.known.set_state(record.sequence, ServiceState::Ended, Some(details));
+            self.known.set_state(record.sequence, ServiceState::Ended, Some(details.clone()));
+            self.announce(News::Ended { sequence: record.sequence, details });
         }
         is_latched
     }
@@ -204,6 +210,9 @@ impl Services {
             self.known.set_state(same.sequence, ServiceState::Stopping, None);
             self.remove(&same, deadline).await.map_err(|_| StartError::EarlierStartRemains)?;
         }
+        if let Err(refusal) = &request.flavor {
+            return Err(refusal.clone().into());
+        }
         let plan = self.plan(request, deadline).await?;
         if arrival.was_stopped() {
             return Err(StartError::Stopped);
@@ -212,7 +221,12 @@ impl Services {
             return Err(StartError::TooSlow);
         }
         fail_point!(StartBeforeRecord);
-        match self.store.insert_arrived_service(&plan.new, arrived).await?.ok_or(StartError::Stopped)? {
+        let inserted = match self.store.insert_arrived_service(&plan.new, arrived, plan.limits).await? {
+            Claimed::Inserted(inserted) => inserted,
+            Claimed::Stopped => return Err(StartError::Stopped),
+            Claimed::NoRoom(reached) => return Err(no_room(reached, &plan.new)),
+        };
+        match inserted {
             Inserted::New(record) => {
                 self.started().insert(record.sequence);
                 fail_point!(StartAfterRecord);
@@ -244,7 +258,7 @@ impl Services {
     }
 
     async fn carry_out(
-        &self,
+        self: &Arc<Self>,
         plan: Plan,
         record: &mut ServiceRecord,
         deadline: Deadline,
@@ -252,7 +266,7 @@ impl Services {
     ) -> Result<(), StartError> {
         let mark = self.mark(record);
         let finish = Deadline::after(FINISH_TIME);
-        let Plan { objects: mut planned, files, config, .. } = plan;
+        let Plan { objects: mut planned, files, config, runtime, .. } = plan;
         // The home and the owner need nothing of each other, and nothing else may be made without both.
         let home = self.make_home(record, config, deadline);
         let (home, owner) = tokio::join!(home, self.create_owner(&mut planned, record, &mark, deadline));
@@ -266,12 +280,15 @@ impl Services {
             (home, Ok(())) => home?,
         }
         acceptance.accept(record);
+        self.replace_older(record, finish).await?;
         // Nobody reads the files: they are written beside.
         let id = record.object_id.clone();
         let written = self.write_files(&id, files);
         let ((), created) = tokio::join!(written, self.create_owned(planned, record, &mark, finish));
         created?;
         fail_point!(StartAfterFiles);
+        // It counts from here; what the record and the owner said until now was as good as could be known.
+        record.ends_at = runtime.and_then(|it| self.clock.now().checked_add(it).ok()).or(record.ends_at);
         self.note_running(record, finish).await?;
         fail_point!(StartAfterRunning);
         record.state = ServiceState::Running;
@@ -295,7 +312,7 @@ impl Services {
 
     async fn write_running(&self, record: &ServiceRecord) -> Result<(), StartError> {
         fail_point!(StartBeforeRunning);
-        if self.store.mark_running(record.sequence, &record.objects).await? {
+        if self.store.mark_running_until(record.sequence, &record.objects, record.ends_at).await? {
             return Ok(());
         }
         // Whoever stops it deletes by uid what the record holds.

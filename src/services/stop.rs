@@ -81,6 +81,7 @@ impl Services {
         for record in &named {
             fail_point!(StopAfterRecord);
             self.known.set_state(record.sequence, ServiceState::Stopping, None);
+            self.announce(News::Gone { sequence: record.sequence });
         }
         Ok((named, stops_elsewhere))
     }
@@ -167,7 +168,7 @@ impl Services {
     }
 
     /// A StatefulSet leaves the claims that it made.
-    async fn delete_claims_of_stateful_sets(
+    pub(super) async fn delete_claims_of_stateful_sets(
         &self,
         objects: &[AppliedObject],
         mark: &Mark,

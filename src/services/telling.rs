@@ -1,8 +1,8 @@
 //! Announces what happens to starts, and ends at once what somebody saw fail, as the next poll would. Knows nobody who
 //! listens, waits for nobody, and loses what nobody takes.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -14,7 +14,7 @@ use super::judge::{End, Judged, Judgement};
 use super::known::KnownService;
 use super::plan::Plan;
 use crate::cluster::Deadline;
-use crate::domain::news::{BegunStart, News, StartUnderWay, StatusAddress, Suspicion};
+use crate::domain::news::{BegunStart, CountedService, HubAddress, News, StartUnderWay, Suspicion};
 use crate::domain::status::{Failure, MainContainer, PodObservation};
 use crate::domain::{AppliedObject, ServiceRecord, ServiceState};
 
@@ -25,43 +25,67 @@ const AT_ONCE: usize = 8;
 const READING_TIME: Duration = Duration::from_secs(3);
 
 impl Services {
-    /// Where news go from now on.
+    /// Where news go, too, from now on.
     pub fn announce_to(&self, listener: mpsc::Sender<News>) {
-        let _ = self.news.set(listener);
+        self.news.write().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
 
     pub(super) fn announce(&self, news: News) {
-        if let Some(listener) = self.news.get()
-            && let Err(error) = listener.try_send(news)
-        {
-            tracing::debug!(%error, "nobody hears of a start");
+        for listener in self.news.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Err(error) = listener.try_send(news.clone()) {
+                tracing::debug!(%error, "nobody hears of a start");
+            }
+        }
+        if let Some(sequence) = news.sequence() {
+            self.changes.tell(&sequence);
         }
     }
 
     pub(super) fn announce_begun(&self, plan: &Plan, record: &ServiceRecord) {
         let Some(owner) = plan.objects.first() else { return };
         let environment = &owner.manifest.object["stringData"];
-        let address = StatusAddress::of_environment(|name| environment[name].as_str().map(str::to_owned));
+        let is_of_outpost = record.server_name.outpost_name().is_some();
+        let address = HubAddress::of_environment(is_of_outpost, |name| environment[name].as_str().map(str::to_owned));
         let start = StartUnderWay {
             sequence: record.sequence,
             credential: record.credential.clone(),
+            is_of_outpost,
             object_id: record.object_id.clone(),
             start_date: record.start_date,
             label: self.mark(record).service().to_owned(),
             owner: owner.target.clone(),
             namespaces: namespaces(&record.objects),
         };
-        self.announce(News::Begun(Box::new(BegunStart { start, began: self.clock.moment(), address })));
+        let (began, is_awaited) = (self.clock.moment(), plan.is_awaited);
+        self.announce(News::Begun(Box::new(BegunStart { start, began, address, is_awaited })));
     }
 
     /// Of what the change feed tells, whichever process it was.
     pub(super) fn announce_state(&self, record: &ServiceRecord) {
         let sequence = record.sequence;
+        if record.server_name.outpost_name().is_some() {
+            self.announce_counted(record);
+        }
         match (record.state, &record.details) {
             (ServiceState::Stopping, _) => self.announce(News::Gone { sequence }),
             (ServiceState::Ended, Some(details)) => self.announce(News::Ended { sequence, details: details.clone() }),
             _ => {}
         }
+    }
+
+    /// One that counts. What ends or stops is announced anyway.
+    fn announce_counted(&self, record: &ServiceRecord) {
+        if !matches!(record.state, ServiceState::Starting | ServiceState::Running) {
+            return;
+        }
+        let owner = record.objects.first().filter(|_| record.state == ServiceState::Running).cloned();
+        let (sequence, credential) = (record.sequence, record.credential.clone());
+        self.announce(News::Counted(Box::new(CountedService { sequence, credential, owner })));
+    }
+
+    /// Whether a pod of this service serves, as far as the watches have seen.
+    pub fn serves(&self, record: &ServiceRecord) -> bool {
+        self.cluster.watches().serves(self.mark(record).service())
     }
 
     /// The starts of the last minutes whose servers do not run yet, as far as this process has seen.
@@ -107,7 +131,7 @@ impl Services {
     }
 
     /// The pod of a start, where it still waits to be started again after its crashes, and no other one serves.
-    async fn crashing_pod(&self, label: &str) -> Option<PodObservation> {
+    pub(super) async fn crashing_pod(&self, label: &str) -> Option<PodObservation> {
         let pods = self.cluster.watches().observe(label).pods;
         if pods.iter().any(PodObservation::serves) {
             return None;
@@ -136,6 +160,7 @@ fn under_way(known: &KnownService) -> Option<StartUnderWay> {
     Some(StartUnderWay {
         sequence: known.sequence,
         credential: known.credential.clone(),
+        is_of_outpost: known.server_name.outpost_name().is_some(),
         object_id: known.object_id.clone(),
         start_date: known.start_date,
         label: known.label.to_string(),

@@ -88,6 +88,7 @@ impl Services {
         let known = self.known.named(&name.0, &name.1);
         for service in &known {
             self.known.set_state(service.sequence, ServiceState::Stopping, None);
+            self.changes.tell(&service.sequence);
         }
         if self.unwritten.add(name, known.iter().map(|it| it.sequence)) {
             let services = self.clone();

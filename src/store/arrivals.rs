@@ -6,11 +6,12 @@
 
 use diesel::sql_types::{BigInt, Nullable, Text};
 
+use super::limits::{Claimed, is_counted};
 use super::postgres::{PostgresPool, keep_if_sound};
-use super::services::{NewRow, Row, first};
+use super::services::{NewRow, Row};
 use super::{Backend, Inserted, Store, StoreError, in_time};
 use crate::domain::record::NewService;
-use crate::domain::{Credential, ServerName, ServiceRecord};
+use crate::domain::{Credential, Limits, ServerName};
 
 /// Rows of processes that died are removed when so many newer ones have come: by no clock.
 const KEPT: i64 = 10_000;
@@ -63,43 +64,59 @@ impl Store {
         forgotten.map(|_| ())
     }
 
-    /// Like `insert_service`, unless a stop came since the arrival: then `None`.
+    /// Like `insert_service`, unless a stop came since the arrival or its flavor is full.
     pub async fn insert_arrived_service(
         &self,
         new: &NewService,
         arrived: Arrived,
-    ) -> Result<Option<Inserted>, StoreError> {
+        limits: Limits,
+    ) -> Result<Claimed, StoreError> {
         let (Backend::Postgres(pool), Some(id)) = (&self.backend, arrived.0) else {
-            return self.insert_service(new).await.map(Some);
+            return self.insert_within_limits(new, limits).await;
         };
+        let row = self.new_row(new)?;
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
-            if let Some(record) = insert(pool, new, id).await? {
-                return Ok(Some(Inserted::New(record)));
+            if let Some(record) = self.first(insert(pool, row.clone(), id, limits, is_counted(new, limits)).await?)? {
+                return Ok(Claimed::Inserted(Inserted::New(record)));
             }
             if let Some(same) = self.same_start(new).await? {
-                return Ok(Some(Inserted::SameStart(same)));
+                return Ok(Claimed::Inserted(Inserted::SameStart(same)));
             }
             if self.object_id_is_taken(&new.object_id).await? {
-                return Ok(Some(Inserted::IdTaken));
+                return Ok(Claimed::Inserted(Inserted::IdTaken));
             }
             if !is_expected(pool, id).await? {
-                return Ok(None);
+                return Ok(Claimed::Stopped);
+            }
+            if let Some(reached) = self.limit_reached(new, limits).await? {
+                return Ok(Claimed::NoRoom(reached));
             }
         }
     }
 }
 
-/// `FOR UPDATE` waits for a stop that is at the row, and then reads the row again.
-async fn insert(pool: &PostgresPool, new: &NewService, arrival: i64) -> Result<Option<ServiceRecord>, StoreError> {
-    let row = NewRow::try_from(new)?;
-    let query = diesel::sql_query(
+/// `FOR UPDATE` waits for a stop that is at the row, and then reads the row again. `k8smgr_has_room` waits for whoever
+/// writes a start of the same hub with limits, and then counts.
+async fn insert(
+    pool: &PostgresPool,
+    row: NewRow,
+    arrival: i64,
+    limits: Limits,
+    is_counted: bool,
+) -> Result<Vec<Row>, StoreError> {
+    let room = match is_counted {
+        true => "WHERE k8smgr_has_room($2, $3, $14, $8, $16, $17, $18)",
+        // The same number of parameters.
+        false => "WHERE COALESCE($16::bigint, $17::bigint, $18::bigint) IS NULL OR TRUE",
+    };
+    let query = diesel::sql_query(format!(
         "WITH expected AS (SELECT id FROM arrivals WHERE id = $1 AND NOT is_stopped FOR UPDATE) \
          INSERT INTO services (credential, server_name, start_id, object_id, service, user_options, jhub_user_id, \
          start_date, namespace, state, objects, update_manifest, flavor, ends_at) \
-         SELECT $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM expected \
-         ON CONFLICT DO NOTHING RETURNING *",
-    );
+         SELECT $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM expected {room} \
+         ON CONFLICT DO NOTHING RETURNING *"
+    ));
     let query = query
         .bind::<BigInt, _>(arrival)
         .bind::<Text, _>(row.credential)
@@ -115,11 +132,14 @@ async fn insert(pool: &PostgresPool, new: &NewService, arrival: i64) -> Result<O
         .bind::<Text, _>(row.objects)
         .bind::<Nullable<Text>, _>(row.update_manifest)
         .bind::<Nullable<Text>, _>(row.flavor)
-        .bind::<Nullable<BigInt>, _>(row.ends_at);
+        .bind::<Nullable<BigInt>, _>(row.ends_at)
+        .bind::<Nullable<BigInt>, _>(limits.per_user)
+        .bind::<Nullable<BigInt>, _>(limits.max)
+        .bind::<Nullable<BigInt>, _>(limits.global_per_user);
     let mut connection = pool.connection().await?;
     let rows = in_time(diesel_async::RunQueryDsl::load::<Row>(query, &mut connection)).await;
     keep_if_sound(connection, &rows);
-    first(rows?)
+    rows
 }
 
 async fn is_expected(pool: &PostgresPool, arrival: i64) -> Result<bool, StoreError> {

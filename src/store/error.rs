@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Deadline;
+use super::sealing::MissingKeys;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -47,6 +48,15 @@ pub enum StoreError {
     Query(#[from] diesel::result::Error),
     #[error("failed to read {what} `{value}` from the database")]
     Unreadable { what: &'static str, value: String },
+    #[error("failed to seal {0}: it is too long")]
+    NotSealed(&'static str),
+    #[error(
+        "what the database keeps of requests is sealed by keys that were not given: {0}. Give them in K8SMGR_CRYPT_KEYS or \
+         K8SMGR_CRYPT_KEYS_FILE; where a key is lost for good, `k8smgr rekey --forget <key id>` gives up what it sealed"
+    )]
+    KeysMissing(MissingKeys),
+    #[error("there is no key to seal with: give it in K8SMGR_CRYPT_KEYS or K8SMGR_CRYPT_KEYS_FILE")]
+    NoKeys,
     #[error("failed to write {what} as JSON")]
     Unwritable { what: &'static str, source: serde_json::Error },
     #[error("a background task of the database was lost")]

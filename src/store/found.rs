@@ -5,7 +5,7 @@ use diesel::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::schema::services::dsl;
 use super::schema::users;
-use super::services::{Inserted, NewRow, Row, all};
+use super::services::{Inserted, NewRow, Row};
 use super::users::{Row as UserRow, User};
 use super::{Store, StoreError, query};
 use crate::domain::group::Group;
@@ -24,13 +24,13 @@ impl Store {
     /// Writes a service down that is there. What is recorded already is left as it is.
     pub async fn insert_found_service(&self, found: &FoundService) -> Result<Inserted, StoreError> {
         let state = if found.is_stopping { ServiceState::Stopping } else { ServiceState::Running };
-        let row = NewRow { state: state.as_str(), is_adopted: found.is_adopted, ..NewRow::try_from(&found.new)? };
+        let row = NewRow { state: state.as_str(), is_adopted: found.is_adopted, ..self.new_row(&found.new)? };
         self.insert_row(row, &found.new).await
     }
 
     /// The services that run and whose pod templates do not carry our labels.
     pub async fn adopted_services(&self) -> Result<Vec<ServiceRecord>, StoreError> {
-        all(query!(self.read, |connection| dsl::services
+        self.all(query!(self.read, |connection| dsl::services
             .filter(dsl::is_adopted)
             .filter(dsl::state.eq(ServiceState::Running.as_str()))
             .order(dsl::sequence)

@@ -6,9 +6,12 @@
 mod arrivals;
 mod backup;
 mod changes;
+mod crypt_keys;
+mod end_dates;
 mod error;
 mod found;
 mod leader_lock;
+mod limits;
 mod listen;
 mod log_handlers;
 mod migrations;
@@ -20,6 +23,7 @@ mod process_lock;
 mod reference;
 mod restart_notices;
 mod schema;
+mod sealing;
 mod service_keys;
 mod services;
 mod sqlite;
@@ -42,16 +46,20 @@ use rand::RngExt;
 pub use arrivals::Arrived;
 pub use backup::{BackupError, Restored, back_up, restore};
 pub use changes::{Batch, Change, Changes, UserChanges};
+pub use crypt_keys::{CryptKeys, CryptKeysError, KeyId};
+pub use end_dates::EndDate;
 pub use error::StoreError;
 pub use found::FoundService;
 pub use leader_lock::LeaderLock;
+pub use limits::Claimed;
 pub use log_handlers::LogHandlerRow;
 pub use observed::{PoolStatus, ServiceCount};
 pub use process_lock::ProcessLock;
 pub use reference::{
-    ReferenceDatabase, ReferenceError, ReferenceLogHandler, ReferenceService, ReferenceToken, ReferenceUser,
-    ReferenceUserJob,
+    OutpostDatabase, OutpostService, Predecessor, ReferenceDatabase, ReferenceError, ReferenceLogHandler,
+    ReferenceService, ReferenceToken, ReferenceUser, ReferenceUserJob,
 };
+pub use sealing::{Rekeyed, Sealing};
 pub use service_keys::ServiceKey;
 pub use services::Inserted;
 pub use stored_log_handlers::stored_log_handlers;
@@ -84,6 +92,8 @@ impl fmt::Display for Deadline {
 pub struct Store {
     backend: Backend,
     feed: Arc<changes::Feed>,
+    /// None until `unlock`: what is sealed stays closed, and what is written is in clear.
+    keys: CryptKeys,
 }
 
 #[derive(Clone)]
@@ -169,13 +179,14 @@ async fn in_time<R>(query: impl Future<Output = QueryResult<R>>) -> Result<R, St
 }
 
 impl Store {
-    /// Opens the database, makes what is missing and brings the tables up to date.
+    /// Opens the database, makes what is missing and brings the tables up to date. Whoever works on services calls `unlock`
+    /// next.
     pub async fn connect(url: &DatabaseUrl) -> Result<Store, StoreError> {
         let backend = match url.kind() {
             url::Kind::Sqlite(path) => Backend::Sqlite(SqlitePools::open(path).await?),
             url::Kind::Postgres(it) => Backend::Postgres(PostgresPool::open(it, &url.to_string()).await?),
         };
-        Ok(Store { backend, feed: Arc::default() })
+        Ok(Store { backend, feed: Arc::default(), keys: CryptKeys::default() })
     }
 
     /// Names this installation on every label; made once and kept.

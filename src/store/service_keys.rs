@@ -4,7 +4,7 @@ use diesel::{ExpressionMethods, QueryDsl, SelectableHelper, TextExpressionMethod
 use jiff::Timestamp;
 
 use super::schema::services::dsl;
-use super::services::{Row, all, readable, time};
+use super::services::{Row, readable, time};
 use super::{Store, StoreError, query};
 use crate::domain::{Credential, ServerName, ServiceRecord, ServiceState, StartId};
 
@@ -54,7 +54,7 @@ impl Store {
 
     /// The services that ended and whose workload is not deleted yet.
     pub async fn ended_with_workload(&self) -> Result<Vec<ServiceRecord>, StoreError> {
-        all(query!(self.read, |connection| dsl::services
+        self.all(query!(self.read, |connection| dsl::services
             .filter(dsl::state.eq(ServiceState::Ended.as_str()))
             .filter(dsl::objects.like("%\"is_workload\":true%"))
             .order(dsl::sequence)

@@ -1,11 +1,15 @@
 //! The service records: one row a start, and the transitions between their states.
 
+use std::borrow::Cow;
+
 use diesel::dsl::{count_star, exists, not};
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper};
 use jiff::Timestamp;
 
+use super::crypt_keys::{CryptKeys, NotOpened, Place};
 use super::schema::services::{self, dsl};
 use super::schema::users;
+use super::sealing::{DETAILS, UPDATE_MANIFEST, USER_OPTIONS};
 use super::{Change, Store, StoreError, query};
 use crate::domain::record::{AppliedObject, Details, NewService, ServiceRecord, ServiceState};
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
@@ -43,7 +47,7 @@ pub(super) struct NewRow {
 #[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = services)]
 pub(super) struct Row {
-    sequence: i64,
+    pub(super) sequence: i64,
     credential: String,
     server_name: String,
     start_id: String,
@@ -65,14 +69,14 @@ pub(super) struct Row {
 impl Store {
     /// Writes a start down as `Starting`. Unique constraints decide between callers in any number of processes.
     pub async fn insert_service(&self, new: &NewService) -> Result<Inserted, StoreError> {
-        self.insert_row(NewRow::try_from(new)?, new).await
+        self.insert_row(self.new_row(new)?, new).await
     }
 
     pub(super) async fn insert_row(&self, wanted: NewRow, new: &NewService) -> Result<Inserted, StoreError> {
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
             let row = wanted.clone();
-            let inserted = first(query!(
+            let inserted = self.first(query!(
                 self.write,
                 |rows| rows.last().map(|it: &Row| Change::Service(it.sequence)),
                 |connection| diesel::insert_into(dsl::services)
@@ -96,7 +100,7 @@ impl Store {
     pub(super) async fn same_start(&self, new: &NewService) -> Result<Option<ServiceRecord>, StoreError> {
         let (credential, server_name) = (new.credential.to_string(), new.server_name.to_string());
         let start_id = new.start_id.to_string();
-        first(query!(self.read, |connection| dsl::services
+        self.first(query!(self.read, |connection| dsl::services
             .filter(dsl::credential.eq(&credential))
             .filter(dsl::server_name.eq(&server_name))
             .filter(dsl::start_id.eq(&start_id))
@@ -114,7 +118,7 @@ impl Store {
     }
 
     pub async fn service(&self, sequence: i64) -> Result<Option<ServiceRecord>, StoreError> {
-        first(query!(self.read, |connection| dsl::services
+        self.first(query!(self.read, |connection| dsl::services
             .filter(dsl::sequence.eq(sequence))
             .select(Row::as_select())
             .load(connection))?)
@@ -123,7 +127,7 @@ impl Store {
     /// The services of these sequences, as far as they are there.
     pub async fn services_by_sequence(&self, sequences: &[i64]) -> Result<Vec<ServiceRecord>, StoreError> {
         let sequences = sequences.to_owned();
-        all(query!(self.read, |connection| dsl::services
+        self.all(query!(self.read, |connection| dsl::services
             .filter(dsl::sequence.eq_any(&sequences))
             .order(dsl::sequence)
             .select(Row::as_select())
@@ -144,7 +148,7 @@ impl Store {
             .select(Row::as_select())
             .load(connection))?;
         let last = rows.last().map(|row: &Row| row.sequence);
-        Ok((all(rows)?, last))
+        Ok((self.all(rows)?, last))
     }
 
     /// The newest start of a name, whatever its state: what a poll asks for. One row by index.
@@ -154,7 +158,7 @@ impl Store {
         server_name: &ServerName,
     ) -> Result<Option<ServiceRecord>, StoreError> {
         let (credential, server_name) = (credential.to_string(), server_name.to_string());
-        first(query!(self.read, |connection| dsl::services
+        self.first(query!(self.read, |connection| dsl::services
             .filter(dsl::credential.eq(&credential))
             .filter(dsl::server_name.eq(&server_name))
             .order(dsl::sequence.desc())
@@ -170,7 +174,7 @@ impl Store {
         server_name: &ServerName,
     ) -> Result<Vec<ServiceRecord>, StoreError> {
         let (credential, server_name) = (credential.to_string(), server_name.to_string());
-        all(query!(self.read, |connection| dsl::services
+        self.all(query!(self.read, |connection| dsl::services
             .filter(dsl::credential.eq(&credential))
             .filter(dsl::server_name.eq(&server_name))
             .order(dsl::sequence)
@@ -181,8 +185,23 @@ impl Store {
     /// All starts of a credential, oldest first.
     pub async fn services_of(&self, credential: &Credential) -> Result<Vec<ServiceRecord>, StoreError> {
         let credential = credential.to_string();
-        all(query!(self.read, |connection| dsl::services
+        self.all(query!(self.read, |connection| dsl::services
             .filter(dsl::credential.eq(&credential))
+            .order(dsl::sequence)
+            .select(Row::as_select())
+            .load(connection))?)
+    }
+
+    /// All starts of one user of a credential, oldest first.
+    pub async fn services_of_user(
+        &self,
+        credential: &Credential,
+        jhub_user_id: i64,
+    ) -> Result<Vec<ServiceRecord>, StoreError> {
+        let credential = credential.to_string();
+        self.all(query!(self.read, |connection| dsl::services
+            .filter(dsl::credential.eq(&credential))
+            .filter(dsl::jhub_user_id.eq(jhub_user_id))
             .order(dsl::sequence)
             .select(Row::as_select())
             .load(connection))?)
@@ -202,7 +221,7 @@ impl Store {
     /// All services in one of these states, oldest first.
     pub async fn services_in(&self, states: &[ServiceState]) -> Result<Vec<ServiceRecord>, StoreError> {
         let states: Vec<&'static str> = states.iter().map(|it| it.as_str()).collect();
-        all(query!(self.read, |connection| dsl::services
+        self.all(query!(self.read, |connection| dsl::services
             .filter(dsl::state.eq_any(&states))
             .order(dsl::sequence)
             .select(Row::as_select())
@@ -228,7 +247,7 @@ impl Store {
 
     /// Services whose user is no more.
     pub async fn services_without_user(&self) -> Result<Vec<ServiceRecord>, StoreError> {
-        all(query!(self.read, |connection| dsl::services
+        self.all(query!(self.read, |connection| dsl::services
             .filter(not(exists(users::table.filter(users::name.eq(dsl::credential)))))
             .order(dsl::sequence)
             .select(Row::as_select())
@@ -248,12 +267,27 @@ impl Store {
     /// Starting becomes Running, with all that was made. False: it is not starting any more, a stop came in between; the
     /// objects are not written then.
     pub async fn mark_running(&self, sequence: i64, objects: &[AppliedObject]) -> Result<bool, StoreError> {
+        self.mark_running_until(sequence, objects, None).await
+    }
+
+    /// The same, with another end date than it was written down with.
+    pub async fn mark_running_until(
+        &self,
+        sequence: i64,
+        objects: &[AppliedObject],
+        ends_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
         let text = to_json("objects", objects)?;
+        let ends_at = ends_at.map(Timestamp::as_microsecond);
         let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
             dsl::services.find(sequence)
         )
         .filter(dsl::state.eq(ServiceState::Starting.as_str()))
-        .set((dsl::state.eq(ServiceState::Running.as_str()), dsl::objects.eq(&text)))
+        .set((
+            dsl::state.eq(ServiceState::Running.as_str()),
+            dsl::objects.eq(&text),
+            ends_at.map(|it| dsl::ends_at.eq(it)),
+        ))
         .execute(connection))?;
         Ok(changed == 1)
     }
@@ -285,12 +319,13 @@ impl Store {
         .returning(Row::as_returning())
         .load(connection))?;
         rows.sort_by_key(|it| it.sequence);
-        all(rows)
+        self.all(rows)
     }
 
     /// Starting or Running becomes Ended, with its explanation. False: it had ended, was stopping, or is gone.
     pub async fn latch_end(&self, sequence: i64, details: &Details, ended_at: Timestamp) -> Result<bool, StoreError> {
-        let text = to_json("details", details)?;
+        let row = sequence.to_string();
+        let text = self.sealed(DETAILS.of(&row), to_json("details", details)?)?;
         let alive = [ServiceState::Starting.as_str(), ServiceState::Running.as_str()];
         let ended_at = ended_at.as_microsecond();
         let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
@@ -311,72 +346,90 @@ impl Store {
     }
 }
 
-impl TryFrom<&NewService> for NewRow {
-    type Error = StoreError;
-
-    fn try_from(new: &NewService) -> Result<Self, StoreError> {
+impl Store {
+    /// What is kept of a start, as it is kept.
+    pub(super) fn new_row(&self, new: &NewService) -> Result<NewRow, StoreError> {
+        let object_id = new.object_id.as_str();
+        let update_manifest = new.update_manifest.clone();
         Ok(NewRow {
             credential: new.credential.to_string(),
             server_name: new.server_name.to_string(),
             start_id: new.start_id.to_string(),
-            object_id: new.object_id.to_string(),
+            object_id: object_id.to_owned(),
             service: new.service.to_string(),
-            user_options: new.user_options.to_text(),
+            user_options: self.sealed(USER_OPTIONS.of(object_id), new.user_options.to_text())?,
             jhub_user_id: new.jhub_user_id,
             start_date: new.start_date.as_microsecond(),
             namespace: new.namespace.clone(),
             state: ServiceState::Starting.as_str(),
             objects: to_json("objects", &new.objects)?,
-            update_manifest: new.update_manifest.clone(),
+            update_manifest: update_manifest.map(|it| self.sealed(UPDATE_MANIFEST.of(object_id), it)).transpose()?,
             is_adopted: false,
             flavor: new.flavor.clone(),
             ends_at: new.ends_at.map(Timestamp::as_microsecond),
         })
     }
+
+    pub(super) fn first(&self, rows: Vec<Row>) -> Result<Option<ServiceRecord>, StoreError> {
+        rows.into_iter().next().map(|row| row.into_record(&self.keys)).transpose()
+    }
+
+    pub(super) fn all(&self, rows: Vec<Row>) -> Result<Vec<ServiceRecord>, StoreError> {
+        // One row that cannot be read must not hide the others.
+        let readable = rows.into_iter().filter_map(|row| {
+            let sequence = row.sequence;
+            row.into_record(&self.keys)
+                .inspect_err(|error| tracing::error!(sequence, %error, "a stored service is skipped"))
+                .ok()
+        });
+        Ok(readable.collect())
+    }
 }
 
-impl TryFrom<Row> for ServiceRecord {
-    type Error = StoreError;
-
-    fn try_from(row: Row) -> Result<Self, StoreError> {
+impl Row {
+    fn into_record(self, keys: &CryptKeys) -> Result<ServiceRecord, StoreError> {
+        let row = self;
+        let sequence = row.sequence.to_string();
+        let options = opened(keys, USER_OPTIONS.of(&row.object_id), &row.user_options);
+        let manifest = row.update_manifest.as_deref();
+        let manifest = manifest.and_then(|it| opened(keys, UPDATE_MANIFEST.of(&row.object_id), it));
+        let details = row.details.as_deref().and_then(|it| opened(keys, DETAILS.of(&sequence), it));
         Ok(ServiceRecord {
             sequence: row.sequence,
             credential: readable("credential", &row.credential, |it| Credential::parse(it).ok())?,
             server_name: readable("server name", &row.server_name, |it| ServerName::stored(it).ok())?,
             start_id: readable("start id", &row.start_id, |it| StartId::parse(it).ok())?,
-            object_id: ObjectId::from_stored(row.object_id),
             service: readable("service", &row.service, |it| ServiceName::parse(it).ok())?,
-            user_options: readable("user options", &row.user_options, |it| Json::parse(it.as_bytes()).ok())?,
+            user_options: match options {
+                Some(text) => hidden("user options", Json::parse(text.as_bytes()).ok())?,
+                None => Json::Object(Vec::new()),
+            },
             jhub_user_id: row.jhub_user_id,
             start_date: time("start date", row.start_date)?,
-            namespace: row.namespace,
             state: readable("state", &row.state, ServiceState::from_stored)?,
             objects: readable("objects", &row.objects, |it| serde_json::from_str(it).ok())?,
-            update_manifest: row.update_manifest,
-            flavor: row.flavor,
+            update_manifest: manifest.map(Cow::into_owned),
             ends_at: row.ends_at.map(|it| time("end date", it)).transpose()?,
-            details: row
-                .details
-                .map(|text| readable("details", &text, |it| serde_json::from_str(it).ok()))
-                .transpose()?,
+            details: details.map(|text| hidden("details", serde_json::from_str(&text).ok())).transpose()?,
             ended_at: row.ended_at.map(|it| time("end", it)).transpose()?,
+            object_id: ObjectId::from_stored(row.object_id),
+            namespace: row.namespace,
+            flavor: row.flavor,
         })
     }
 }
 
-pub(super) fn first(rows: Vec<Row>) -> Result<Option<ServiceRecord>, StoreError> {
-    rows.into_iter().next().map(ServiceRecord::try_from).transpose()
+/// What polls and stops need is in clear: a text that cannot be opened is told and left out, and the service goes on.
+fn opened<'a>(keys: &CryptKeys, place: Place<'_>, text: &'a str) -> Option<Cow<'a, str>> {
+    let not_opened = |error: &NotOpened| {
+        tracing::error!(column = place.column, row = place.row, %error, "a text of a service cannot be read");
+    };
+    keys.open(place, text).inspect_err(not_opened).ok()
 }
 
-pub(super) fn all(rows: Vec<Row>) -> Result<Vec<ServiceRecord>, StoreError> {
-    // One row that cannot be read must not hide the others.
-    let readable = rows.into_iter().filter_map(|row| {
-        let sequence = row.sequence;
-        ServiceRecord::try_from(row)
-            .inspect_err(|error| tracing::error!(sequence, %error, "a stored service is skipped"))
-            .ok()
-    });
-    Ok(readable.collect())
+/// Like `readable`, of what no log may show.
+fn hidden<T>(what: &'static str, read: Option<T>) -> Result<T, StoreError> {
+    read.ok_or_else(|| StoreError::Unreadable { what, value: "***".to_owned() })
 }
 
 pub(super) fn to_json<T: serde::Serialize + ?Sized>(what: &'static str, value: &T) -> Result<String, StoreError> {

@@ -24,6 +24,7 @@ impl UserJobs {
             uid,
             is_workload: false,
             is_kept: false,
+            address: None,
         }
     }
 

@@ -12,6 +12,8 @@ const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "op
 
 /// The paths of the URL table, each parameter as `{}`, without the slash at the end. What is not served yet is left out.
 fn routed() -> BTreeSet<String> {
+    // Read in `http/outpost`, since names may be empty there.
+    let outposts = ["/ping", "/openapi.json", "/services", "/services/{}/{}"].map(str::to_owned);
     let served = URL_TABLE.lines().filter(|it| !it.contains("admission::nothing"));
     served
         .flat_map(|line| line.split("path!(").skip(1))
@@ -23,6 +25,7 @@ fn routed() -> BTreeSet<String> {
             let all: Vec<_> = plain.chain(std::iter::repeat_n("{}".to_owned(), further)).collect();
             format!("/{}", all.join("/"))
         })
+        .chain(outposts)
         .collect()
 }
 

@@ -75,6 +75,9 @@ impl Examples {
             user_id: 7,
             user_options: &Json::parse(user_options.as_bytes()).unwrap(),
             env_names: &["JUPYTERHUB_API_TOKEN".to_owned()],
+            flavor: None,
+            resources: None,
+            outpost: None,
         };
         prepare(&request).unwrap_or_else(|error| panic!("{service}: {error}"))
     }

@@ -30,6 +30,9 @@ fn prepared(service: &str, user_options: &Value) -> Result<Prepared, Description
         user_id: 7,
         user_options: &Json::parse(user_options.to_string().as_bytes()).unwrap(),
         env_names: &[],
+        flavor: None,
+        resources: None,
+        outpost: None,
     })
 }
 

@@ -111,6 +111,7 @@ async fn a_start_that_a_crash_cut_short_is_removed() {
         uid: None,
         is_workload: false,
         is_kept: false,
+        address: None,
     };
     let secret =
         AppliedObject { kind: "Secret".to_owned(), name: "secret-lab-s1-k8smgr".to_owned(), ..planned.clone() };

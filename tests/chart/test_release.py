@@ -95,6 +95,16 @@ def test_rights_stay_in_a_namespace_that_users_pods_leave(cluster):
     assert cluster.get("role", "k8smgr", "--namespace", "leaving-old") is None
 
 
+def test_an_upgrade_that_leaves_the_keys_out_does_not_lose_them(cluster, values):
+    release = Release(cluster, "k8smgr", "keys")
+    release.install({**values("generated-logins"), "cryptKeys": "one"}, wait=False)
+    assert secret_of(cluster, release.objects(1))["K8SMGR_CRYPT_KEYS"] == "one"
+    release.upgrade(values("generated-logins"), wait=False)
+    assert secret_of(cluster, release.objects(2))["K8SMGR_CRYPT_KEYS"] == "one"
+    release.upgrade({**values("generated-logins"), "cryptKeys": "two;one"}, wait=False)
+    assert secret_of(cluster, release.objects(3))["K8SMGR_CRYPT_KEYS"] == "two;one"
+
+
 def test_what_is_reloaded_restarts_nothing_and_what_waits_for_a_restart_does(cluster, values):
     release = Release(cluster, "k8smgr", "checksums")
     release.install(values("sqlite"), wait=False)
@@ -112,6 +122,7 @@ def test_what_is_reloaded_restarts_nothing_and_what_waits_for_a_restart_does(clu
     assert after(listenAddress="[::]")["checksum/config"] != before["checksum/config"]
     assert after(commonLabels={}, service={"annotations": {"a": "b"}}) == before
     assert after(hubs={"hub": {}, "second": {}})["checksum/config"] != before["checksum/config"]
+    assert after(cryptKeys="new;old")["checksum/secret"] != before["checksum/secret"]
     assert after(existingSecret="other")["checksum/secret"] != before["checksum/secret"]
 
 

@@ -31,6 +31,22 @@ fn a_sound_installation_has_no_findings() {
 }
 
 #[test]
+fn lists_of_servers_that_do_not_fit_together_are_found_and_no_token_is_printed() {
+    let folder = installation(None);
+    let mut command = k8smgr(folder.path());
+    command.args(["check", "--format", "json"]);
+    command.env("JUPYTERHUB_CLEANUP_NAMES", "hub;hob;odd").env("JUPYTERHUB_CLEANUP_TOKENS", "marker-a;marker-b");
+    command.env("JUPYTERHUB_CLEANUP_URLS", "https://hub/hub/api/servers;https://hob/hub/api/servers;nowhere");
+    let found = command.output().unwrap();
+    let text = String::from_utf8(found.stdout).unwrap();
+    assert!(!text.contains("marker"), "{text}");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let codes: Vec<_> = report["findings"].as_array().unwrap().iter().map(|it| it["code"].clone()).collect();
+    assert_eq!(codes, ["cleanup-lists", "cleanup-lists"], "{text}");
+    assert!(text.contains("have 3, 3 and 2 entries") && text.contains("no hub of the name hob"), "{text}");
+}
+
+#[test]
 fn a_finding_has_its_place_and_its_remedy() {
     let folder = installation(None);
     fs::write(folder.path().join("descriptions/hub/Lab/service.yaml"), TYPO).unwrap();

@@ -10,6 +10,7 @@ mod examples;
 mod in_cluster;
 mod large;
 mod mistakes;
+mod outpost;
 mod rendered;
 mod site;
 mod stored;

@@ -50,6 +50,7 @@ async fn add_service(app: &TestApp, installation: &str, name: &str) {
         uid: None,
         is_workload: true,
         is_kept: false,
+        address: None,
     };
     let new = NewService {
         credential,

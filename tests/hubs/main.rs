@@ -5,5 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cleanup;
+mod flavor_updates;
 mod notices;
+mod outpost_events;
 mod progress;
+mod tunnels;

@@ -32,9 +32,25 @@ pub fn database(app: &TestApp) -> String {
 
 /// Runs `k8smgr` with these arguments and nothing of our own environment.
 pub async fn k8smgr(app: &TestApp, arguments: &[&str]) -> Ended {
+    k8smgr_with(app, arguments, &[]).await
+}
+
+/// The same with more variables.
+pub async fn k8smgr_with(app: &TestApp, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+    let output = command(app, arguments, variables).output().await.unwrap();
+    Ended {
+        is_success: output.status.success(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The program, to be started.
+pub fn command(app: &TestApp, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let kubeconfig = app.path("kubeconfig");
     std::fs::write(&kubeconfig, &app.cluster.kubeconfig).unwrap();
-    let output = Command::new(Path::new(env!("CARGO_BIN_EXE_k8smgr")))
+    let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_k8smgr")));
+    command
         .args(arguments)
         .env_clear()
         .env("KUBECONFIG", &kubeconfig)
@@ -43,14 +59,8 @@ pub async fn k8smgr(app: &TestApp, arguments: &[&str]) -> Ended {
         .env("DEPLOYMENT_NAME", "k8smgr")
         .env("DEPLOYMENT_NAMESPACE", &app.cluster.namespace)
         .env("STAGE", "production")
-        .output()
-        .await
-        .unwrap();
-    Ended {
-        is_success: output.status.success(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+        .envs(variables.iter().copied());
+    command
 }
 
 /// Ends the service, and waits until it has closed its database: SQLite removes the log with the last connection.

@@ -1,5 +1,5 @@
-//! Coming from the reference implementation, and from the cluster alone: the commands `import`, `rebuild`, `backup` and
-//! `restore`, run as an operator runs them.
+//! Coming from the reference implementation, from JupyterHub Outpost, and from the cluster alone: the commands `import`,
+//! `rebuild`, `rekey`, `backup` and `restore`, run as an operator runs them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,5 +11,8 @@ mod backup;
 mod commands;
 mod import;
 mod odd_imports;
+mod outpost;
+mod outpost_database;
 mod rebuild;
 mod reference;
+mod rekey;

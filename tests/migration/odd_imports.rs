@@ -163,7 +163,10 @@ async fn nothing_is_done_without_a_cluster_or_a_database_of_the_reference() {
     assert!(error.contains("there is no file /nowhere/reference.sqlite3"), "{error}");
     let own = crate::commands::database(&app);
     let (_, error) = k8smgr(&app, &["import", "--from", &own]).await.failed();
-    assert!(error.contains("is no database of K8s Manager's predecessor: it has no table auth_user"), "{error}");
+    assert!(
+        error.contains("is no database of the Python K8s Manager, it has no table auth_user; nor one of"),
+        "{error}"
+    );
     if let Some(faults) = app.cluster.faults() {
         faults.down(true);
         let (_, error) = import(&app, &[]).await.failed();

@@ -16,6 +16,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::wait::eventually;
 
+/// Between looks whether a request is still held.
+const HELD_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// One request as it came.
 #[derive(Clone, Debug)]
 pub struct Told {
@@ -42,8 +45,12 @@ struct State {
     is_away: bool,
     /// Connections that were dropped while it was away.
     missed: usize,
-    /// By the beginning of the path; the first that fits.
-    answers: Vec<(String, u16)>,
+    /// By the beginning of the path; the first that fits. With a body.
+    answers: Vec<(String, u16, String)>,
+    /// Beginnings of paths whose requests are taken and not answered.
+    held: Vec<String>,
+    /// Requests that are held at the moment, and the most that ever were.
+    waiting: (usize, usize),
 }
 
 #[derive(Clone)]
@@ -108,7 +115,25 @@ impl HubReceiver {
 
     /// What requests to paths that begin so are answered: 204 where nothing was ordered.
     pub fn answer(&self, path: &str, status: u16) {
-        self.state.lock().unwrap().answers.insert(0, (path.to_owned(), status));
+        self.answer_with(path, status, "");
+    }
+
+    pub fn answer_with(&self, path: &str, status: u16, body: &str) {
+        self.state.lock().unwrap().answers.insert(0, (path.to_owned(), status, body.to_owned()));
+    }
+
+    /// Requests to paths that begin so are taken and not answered until they are released.
+    pub fn hold(&self, path: &str) {
+        self.state.lock().unwrap().held.push(path.to_owned());
+    }
+
+    pub fn release(&self) {
+        self.state.lock().unwrap().held.clear();
+    }
+
+    /// The most requests that were held at a time.
+    pub fn held_at_once(&self) -> usize {
+        self.state.lock().unwrap().waiting.1
     }
 
     pub fn told(&self) -> Vec<Told> {
@@ -131,15 +156,30 @@ impl HubReceiver {
 
 async fn take(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Mutex<State>) {
     let Some(told) = read(&mut stream).await else { return };
-    let status = {
+    let is_held = || state.lock().unwrap().held.iter().any(|it| told.path.starts_with(it));
+    let was_held = is_held();
+    let (status, body) = {
         let mut state = state.lock().unwrap();
-        let ordered = state.answers.iter().find(|(path, _)| told.path.starts_with(path)).map(|it| it.1);
-        state.told.push(told);
-        ordered.unwrap_or(204)
+        let ordered =
+            state.answers.iter().find(|(path, ..)| told.path.starts_with(path)).map(|it| (it.1, it.2.clone()));
+        state.told.push(told.clone());
+        if was_held {
+            let waiting = state.waiting.0 + 1;
+            state.waiting = (waiting, state.waiting.1.max(waiting));
+        }
+        ordered.unwrap_or((204, String::new()))
     };
+    while is_held() {
+        tokio::time::sleep(HELD_PAUSE).await;
+    }
+    if was_held {
+        state.lock().unwrap().waiting.0 -= 1;
+    }
     // A redirect leads back here, to a path that nobody should come to.
     let location = if (300..400).contains(&status) { "Location: /redirected/\r\n" } else { "" };
-    let answer = format!("HTTP/1.1 {status} Ordered\r\n{location}Content-Length: 0\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let answer =
+        format!("HTTP/1.1 {status} Ordered\r\n{location}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
 }

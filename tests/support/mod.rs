@@ -10,6 +10,7 @@ pub mod folders;
 pub mod hub_receiver;
 pub mod json;
 pub mod log_lines;
+pub mod outpost_start;
 #[path = "../../src/store/tests/postgres_server.rs"]
 pub mod postgres_server;
 pub mod processes;

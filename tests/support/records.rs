@@ -20,7 +20,12 @@ pub struct Record {
 
 /// All records, in the order in which they were made.
 pub fn all() -> Vec<Record> {
-    let text = std::fs::read_to_string(contract_folder().join("transcripts.jsonl")).unwrap();
+    all_of("transcripts.jsonl")
+}
+
+/// The same of one file beneath the contract's folder.
+pub fn all_of(file: &str) -> Vec<Record> {
+    let text = std::fs::read_to_string(contract_folder().join(file)).unwrap();
     let record = |line: &str| {
         let whole = Json::parse(line);
         Record { id: whole.member("id").text().to_owned(), whole }
@@ -69,6 +74,15 @@ impl Record {
         }
     }
 
+    /// The same where every body is text, as Outpost's records have it.
+    pub fn plain_request(&self) -> Request {
+        let request = self.request();
+        match self.whole.member("request").member("body") {
+            Json::Text(text) => request.body(text.as_str()),
+            _ => request,
+        }
+    }
+
     /// The record with another text in one place, where ours is another on purpose.
     pub fn with(&self, recorded: &str, ours: &str) -> Self {
         let text = self.whole.to_text();
@@ -101,7 +115,12 @@ pub struct Scenario {
 impl Scenario {
     /// The records that `owns` says are this scenario's.
     pub fn new(owns: impl Fn(&str) -> bool) -> Self {
-        let records: Vec<_> = all().into_iter().filter(|it| owns(&it.id)).collect();
+        Self::of("transcripts.jsonl", owns)
+    }
+
+    /// The same of one file beneath the contract's folder.
+    pub fn of(file: &str, owns: impl Fn(&str) -> bool) -> Self {
+        let records: Vec<_> = all_of(file).into_iter().filter(|it| owns(&it.id)).collect();
         assert!(!records.is_empty(), "a scenario without records");
         Self { records, seen: RefCell::default() }
     }

@@ -13,6 +13,7 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Error, Event};
 use tokio::task::JoinSet;
 
+use super::changes::Changes;
 use super::health::Health;
 use super::index::Missing;
 use super::{Shared, Watched};
@@ -62,6 +63,8 @@ pub struct Follower<T> {
     pub path: String,
     pub index: Shared<T>,
     pub health: Arc<Health>,
+    /// Who waits for a change of a service.
+    pub changes: Arc<Changes<String>>,
     pub is_there: IsThere,
     pub shrunken_percent: u8,
 }
@@ -151,6 +154,8 @@ impl<T: Clone + Send + Sync + 'static> Follower<T> {
                 Some(value) => index.put(&self.watched, &uid, &object.name_any(), service, value),
                 None => index.remove(&uid),
             }
+            // Whoever hears of it waits for the lock, and so sees it.
+            self.changes.tell(service.as_str());
         };
         match event {
             Event::Init => seen.clear(),
@@ -161,6 +166,7 @@ impl<T: Clone + Send + Sync + 'static> Follower<T> {
             Event::InitDone => {
                 let missing = index.finish_list(&self.watched, seen, self.shrunken_percent);
                 drop(index);
+                self.changes.tell_all();
                 self.health.is_complete(&self.watched);
                 return missing;
             }
@@ -168,6 +174,9 @@ impl<T: Clone + Send + Sync + 'static> Follower<T> {
             Event::Delete(object) => {
                 if let Some(uid) = object.uid() {
                     index.remove(&uid);
+                }
+                if let Some(service) = object.labels().get(SERVICE_LABEL) {
+                    self.changes.tell(service.as_str());
                 }
             }
         }

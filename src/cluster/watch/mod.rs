@@ -2,6 +2,7 @@
 //!
 //! Answers from memory alone. What it last knew stays during an outage; whether it ever knew is asked with `is_synced`.
 
+mod changes;
 mod follow;
 mod health;
 mod index;
@@ -18,6 +19,7 @@ use kube::{Api, Client, runtime::watcher};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+pub use self::changes::Changes;
 use self::follow::{Follower, IsThere};
 use self::health::Health;
 pub use self::health::{WatchFailure, WatchHealth};
@@ -81,6 +83,8 @@ pub struct Watches {
     tasks: Mutex<HashMap<Watched, Task>>,
     health: Arc<Health>,
     onlookers: Arc<Onlookers>,
+    /// By what a service is filed under.
+    changes: Arc<Changes<String>>,
     clock: Clock,
     shrunken_percent: u8,
 }
@@ -90,6 +94,7 @@ impl Watches {
         Self {
             health: Arc::new(Health::new(clock.clone())),
             onlookers: Arc::default(),
+            changes: Arc::default(),
             clock,
             shrunken_percent,
             client,
@@ -153,13 +158,18 @@ impl Watches {
     }
 
     fn follower<T>(&self, watched: Watched, path: &str, index: Shared<T>, is_there: IsThere) -> Follower<T> {
-        let (path, health) = (path.to_owned(), self.health.clone());
-        Follower { watched, path, index, health, is_there, shrunken_percent: self.shrunken_percent }
+        let (path, health, changes) = (path.to_owned(), self.health.clone(), self.changes.clone());
+        Follower { watched, path, index, health, changes, is_there, shrunken_percent: self.shrunken_percent }
     }
 
     /// Who hears of the pods of starts under way.
     pub fn onlookers(&self) -> &Onlookers {
         &self.onlookers
+    }
+
+    /// Whoever waits for a change of a service's pods or workloads.
+    pub fn changes(&self) -> &Changes<String> {
+        &self.changes
     }
 
     /// How every watch is doing.

@@ -36,7 +36,10 @@ pub fn observe(pod: &TrimmedPod, before: Option<&PodObservation>, clock: &Clock)
         uid: pod.uid().unwrap_or_default(),
         created: pod.creation_timestamp().map_or_else(|| clock.now(), |it| it.0),
         phase,
+        main_name: main_name.clone(),
         main: main.and_then(|it| it.state.as_ref()).map_or(MainContainer::Unknown, main_state),
+        is_ready: main.is_some_and(|it| it.ready),
+        exit_code: main.and_then(exit_code),
         stuck_since: is_stuck.then(|| before.and_then(|it| it.stuck_since).unwrap_or(now)),
         terminal_since: phase.is_terminal().then(|| before.and_then(|it| it.terminal_since).unwrap_or(now)),
         is_replaced,
@@ -64,6 +67,11 @@ fn main_state(state: &ContainerState) -> MainContainer {
     } else {
         MainContainer::Unknown
     }
+}
+
+fn exit_code(main: &ContainerStatus) -> Option<i32> {
+    let ended = |state: &Option<ContainerState>| Some(state.as_ref()?.terminated.as_ref()?.exit_code);
+    ended(&main.state).or_else(|| ended(&main.last_state))
 }
 
 fn waits_in_vain(container: &ContainerStatus) -> bool {

@@ -49,6 +49,8 @@ pub struct Condition {
 #[serde(rename_all = "camelCase")]
 pub struct ContainerStatus {
     pub name: String,
+    #[serde(default)]
+    pub ready: bool,
     pub state: Option<ContainerState>,
     pub last_state: Option<ContainerState>,
 }

@@ -6,6 +6,7 @@
 mod logs;
 mod open;
 mod operation;
+mod outpost;
 mod page;
 mod services;
 mod user_jobs;
@@ -43,11 +44,13 @@ fn readable(call: Call, reply: impl FnOnce() -> Reply) -> Reply {
 
 fn document() -> Value {
     let mut paths = Map::new();
-    for (path, item) in [services::paths(), user_jobs::paths(), logs::paths(), users::paths(), open::paths()].concat() {
+    for (path, item) in
+        [services::paths(), outpost::paths(), user_jobs::paths(), logs::paths(), users::paths(), open::paths()].concat()
+    {
         paths.insert(path.to_owned(), item);
     }
     let schemas: Map<String, Value> =
-        [services::schemas(), user_jobs::schemas(), logs::schemas(), users::schemas(), errors()]
+        [services::schemas(), outpost::schemas(), user_jobs::schemas(), logs::schemas(), users::schemas(), errors()]
             .into_iter()
             .filter_map(|it| if let Value::Object(schemas) = it { Some(schemas) } else { None })
             .flatten()
@@ -64,6 +67,7 @@ fn document() -> Value {
         "servers": [{"url": "/"}],
         "tags": [
             {"name": "services", "description": "Hubs start, poll and stop the servers of their users. For `access_to_webservice`."},
+            {"name": outpost::TAG, "description": "The same for hubs with OutpostSpawner, also beneath OUTPOST_BASE_PATH. For `access_to_webservice`."},
             {"name": "user jobs", "description": "Hubs connect servers to jobs on HPC systems. For `access_to_webservice`."},
             {"name": "log handlers", "description": "Operators say where log lines go, while it runs. For `access_to_logging`."},
             {"name": "users", "description": "Superusers manage hubs and operators."},

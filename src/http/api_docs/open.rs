@@ -58,6 +58,7 @@ pub fn paths() -> Vec<(&'static str, Value)> {
         PathItem::new("/api/", ABOUT, root("api", &["services", "userjobs"])).open(),
         PathItem::new("/api/logs/", ABOUT, root("logs", &["handler", "logtest"])).open(),
         PathItem::new("/api-docs/", ABOUT, vec![description("apiDocs")]).open(),
+        PathItem::new("/openapi.json", ABOUT, vec![description("outpostApiDocs")]).open(),
         PathItem::new("/api-docs/openapi.json", ABOUT, vec![description("openapiJson")]).open(),
         PathItem::new("/docs/", ABOUT, vec![page]).open(),
         PathItem::new("/docs/{file}", ABOUT, vec![asset])

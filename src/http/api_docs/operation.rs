@@ -35,6 +35,22 @@ impl Operation {
             .refusal("415", "The body is no `application/json`.", "Detail")
     }
 
+    /// A parameter of the URL that may be left out.
+    pub fn query(mut self, name: &str, description: &str, schema: &Value) -> Self {
+        let query = json!({"name": name, "in": "query", "description": description, "schema": schema});
+        push(&mut self.value["parameters"], query);
+        self
+    }
+
+    /// A body whose mistakes are told as Outpost tells them.
+    pub fn outpost_body(mut self, schema: &str, examples: &Value) -> Self {
+        let content = json!({"application/json": {"schema": component(schema), "examples": examples}});
+        self.value["requestBody"] = json!({"required": true, "content": content});
+        self.refusal("400", "The body broke off.", "Detail")
+            .refusal("413", "The body is larger than `http.max_body_bytes`.", "Detail")
+            .refusal("422", "The body is not what it should be; the answer says where and why.", "OutpostInvalid")
+    }
+
     pub fn answer(mut self, status: &str, description: &str, schema: &Value) -> Self {
         let content = json!({"application/json": {"schema": schema}});
         self.value["responses"][status] = json!({"description": description, "content": content});
@@ -141,6 +157,19 @@ impl PathItem {
                 });
             }
         }
+        self.finished()
+    }
+
+    /// Behind a password of a hub, in Outpost's protocol.
+    pub fn behind_basic(mut self) -> (&'static str, Value) {
+        let refused = |mut operation: Operation| {
+            operation.value["security"] = json!([{"password": []}]);
+            operation
+                .refusal("401", "No credentials, or wrong ones.", "Detail")
+                .refusal("403", "The caller is not in `access_to_webservice`.", "Detail")
+                .answer_header("401", "WWW-Authenticate", "`Basic`")
+        };
+        self.operations = self.operations.into_iter().map(refused).collect();
         self.finished()
     }
 

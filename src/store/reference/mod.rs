@@ -1,7 +1,9 @@
-//! The database of the reference implementation, read and never written: Django's tables, in SQLite or PostgreSQL.
+//! The database of a predecessor, read and never written, in SQLite or PostgreSQL: of the reference implementation (Django's
+//! tables) or of JupyterHub Outpost (SQLAlchemy's). Which one it is its tables tell.
 //!
 //! What is read is what stands there, as text; whoever takes it over checks it. All tables are read in one transaction.
 
+mod outpost;
 mod tables;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +14,14 @@ use secrecy::SecretString;
 
 use super::url::{Kind, PostgresUrl};
 use super::{DatabaseUrl, StoreError, postgres};
+
+pub use outpost::{OutpostDatabase, OutpostService};
+
+/// What there is to be taken over.
+pub enum Predecessor {
+    K8sManager(ReferenceDatabase),
+    Outpost(OutpostDatabase),
+}
 
 /// All that the reference keeps.
 pub struct ReferenceDatabase {
@@ -74,7 +84,10 @@ pub enum ReferenceError {
     NoFile(PathBuf),
     #[error("failed to open {database}")]
     Open { database: String, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("{database} is no database of K8s Manager's predecessor: it has no table {table}")]
+    #[error(
+        "{database} is no database of the Python K8s Manager, it has no table {table}; nor one of JupyterHub Outpost, which has \
+         the tables jupyterhub and service"
+    )]
     NoTable { database: String, table: &'static str },
     #[error("failed to read {database}")]
     Read { database: String, source: diesel::result::Error },
@@ -82,7 +95,7 @@ pub enum ReferenceError {
     Broke { database: String, source: StoreError },
 }
 
-impl ReferenceDatabase {
+impl Predecessor {
     pub async fn read(url: &DatabaseUrl) -> Result<Self, ReferenceError> {
         match url.kind() {
             Kind::Sqlite(path) => {
@@ -96,7 +109,7 @@ impl ReferenceDatabase {
     }
 }
 
-fn from_sqlite(path: &Path, database: &str) -> Result<ReferenceDatabase, ReferenceError> {
+fn from_sqlite(path: &Path, database: &str) -> Result<Predecessor, ReferenceError> {
     // SQLite would make it.
     if !path.is_file() {
         return Err(ReferenceError::NoFile(path.to_owned()));
@@ -112,7 +125,7 @@ fn from_sqlite(path: &Path, database: &str) -> Result<ReferenceDatabase, Referen
     tables::from_sqlite(&mut connection).map_err(|error| error.of(database))
 }
 
-async fn from_postgres(url: &PostgresUrl, database: &str) -> Result<ReferenceDatabase, ReferenceError> {
+async fn from_postgres(url: &PostgresUrl, database: &str) -> Result<Predecessor, ReferenceError> {
     use diesel_async::SimpleAsyncConnection;
     let open = |source| ReferenceError::Open { database: database.to_owned(), source };
     let mut connection = postgres::connect(url).await.map_err(open)?;

@@ -4,9 +4,10 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::{QueryableByName, SqliteConnection};
 use diesel_async::AsyncPgConnection;
 
+use super::outpost;
 use super::{
-    ReferenceDatabase, ReferenceError, ReferenceLogHandler, ReferenceService, ReferenceToken, ReferenceUser,
-    ReferenceUserJob,
+    Predecessor, ReferenceDatabase, ReferenceError, ReferenceLogHandler, ReferenceService, ReferenceToken,
+    ReferenceUser, ReferenceUserJob,
 };
 
 const USERS: &str = "SELECT username, password, is_superuser, is_active FROM auth_user ORDER BY id";
@@ -21,6 +22,7 @@ const USER_JOBS: &str = "SELECT jhub_credential, service, hostname, target_node,
 struct Dialect {
     tables: &'static str,
     services: &'static str,
+    outpost: &'static str,
 }
 
 const SQLITE: Dialect = Dialect {
@@ -28,6 +30,7 @@ const SQLITE: Dialect = Dialect {
     services: "SELECT jhub_credential, servername, start_id, CAST(start_date AS TEXT) AS start_date, \
          CAST(user_options AS TEXT) AS user_options, CAST(jhub_user_id AS BIGINT) AS jhub_user_id, stop_pending \
          FROM services_servicesmodel ORDER BY id",
+    outpost: outpost::OF_SQLITE,
 };
 
 const POSTGRES: Dialect = Dialect {
@@ -37,10 +40,13 @@ const POSTGRES: Dialect = Dialect {
          to_char(start_date AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') AS start_date, \
          CAST(user_options AS TEXT) AS user_options, CAST(jhub_user_id AS BIGINT) AS jhub_user_id, stop_pending \
          FROM services_servicesmodel ORDER BY id",
+    outpost: outpost::OF_POSTGRES,
 };
 
 /// Without these it is another database; the other tables may be missing.
 const NEEDED: [&str; 4] = ["auth_user", "auth_group", "auth_user_groups", "services_servicesmodel"];
+
+const OF_OUTPOST: [&str; 2] = ["jupyterhub", "service"];
 
 #[derive(QueryableByName)]
 struct Named {
@@ -135,6 +141,9 @@ macro_rules! read_all {
     ($connection:expr, $dialect:expr $(, $await:tt)?) => {{
         let tables: Vec<Named> = diesel::sql_query($dialect.tables).load($connection)$(.$await)??;
         let has = |table: &str| tables.iter().any(|it| it.name == table);
+        if !has(NEEDED[0]) && OF_OUTPOST.into_iter().all(has) {
+            return Ok(Predecessor::Outpost(outpost::read_all!($connection, $dialect.outpost $(, $await)?)));
+        }
         if let Some(missing) = NEEDED.into_iter().find(|it| !has(it)) {
             return Err(ReadError::NoTable(missing));
         }
@@ -153,16 +162,16 @@ macro_rules! read_all {
             true => diesel::sql_query(USER_JOBS).load($connection)$(.$await)??,
             false => Vec::new(),
         };
-        Ok(Rows { users, groups, services, tokens, log_handlers, user_jobs }.into())
+        Ok(Predecessor::K8sManager(Rows { users, groups, services, tokens, log_handlers, user_jobs }.into()))
     }};
 }
 
-pub(super) fn from_sqlite(connection: &mut SqliteConnection) -> Result<ReferenceDatabase, ReadError> {
+pub(super) fn from_sqlite(connection: &mut SqliteConnection) -> Result<Predecessor, ReadError> {
     use diesel::RunQueryDsl;
     read_all!(connection, SQLITE)
 }
 
-pub(super) async fn from_postgres(connection: &mut AsyncPgConnection) -> Result<ReferenceDatabase, ReadError> {
+pub(super) async fn from_postgres(connection: &mut AsyncPgConnection) -> Result<Predecessor, ReadError> {
     use diesel_async::RunQueryDsl;
     read_all!(connection, POSTGRES, await)
 }

@@ -3,24 +3,34 @@
 use futures::future::join;
 
 use super::*;
-use crate::store::Inserted;
+use crate::domain::Limits;
+use crate::store::{Arrived, Claimed, Inserted};
 
 fn name() -> (Credential, ServerName) {
     (credential("hub"), server("lab"))
+}
+
+/// `None`: it was stopped.
+async fn insert(store: &Store, new: &NewService, arrived: Arrived) -> Option<Inserted> {
+    match store.insert_arrived_service(new, arrived, Limits::default()).await.unwrap() {
+        Claimed::Inserted(inserted) => Some(inserted),
+        Claimed::Stopped => None,
+        Claimed::NoRoom(reached) => panic!("{reached:?}"),
+    }
 }
 
 pub async fn a_start_is_written_down_as_without_arrivals(database: TestDatabase) {
     let store = database.connect().await;
     let arrived = store.announce_arrival(&name()).await.unwrap();
     let new = new_service("hub", "lab", "s1");
-    let Some(Inserted::New(made)) = store.insert_arrived_service(&new, arrived).await.unwrap() else { panic!() };
+    let Inserted::New(made) = insert(&store, &new, arrived).await.unwrap() else { panic!() };
     let read = store.service(made.sequence).await.unwrap().unwrap();
     assert_eq!(format!("{made:?}"), format!("{read:?}"));
-    let again = store.insert_arrived_service(&new, arrived).await.unwrap();
+    let again = insert(&store, &new, arrived).await;
     assert!(matches!(&again, Some(Inserted::SameStart(it)) if it.sequence == made.sequence), "{again:?}");
     let other_hub = (credential("other"), server("lab"));
     let others = store.announce_arrival(&other_hub).await.unwrap();
-    let taken = store.insert_arrived_service(&new_service("other", "lab", "s1"), others).await.unwrap();
+    let taken = insert(&store, &new_service("other", "lab", "s1"), others).await;
     assert!(matches!(taken, Some(Inserted::IdTaken)), "{taken:?}");
     store.forget_arrival(arrived).await.unwrap();
     assert!(!store.stop_arrivals(&name()).await.unwrap(), "the start is not on its way any more");
@@ -33,13 +43,13 @@ pub async fn a_stop_counts_for_a_start_that_is_not_written_down(database: TestDa
     let of_another_name = one.announce_arrival(&(credential("hub"), server("lab2"))).await.unwrap();
     let was_told = other.stop_arrivals(&name()).await.unwrap();
     assert_eq!(was_told, one.is_shared());
-    let inserted = one.insert_arrived_service(&new_service("hub", "lab", "s1"), arrived).await.unwrap();
+    let inserted = insert(&one, &new_service("hub", "lab", "s1"), arrived).await;
     assert_eq!(inserted.is_none(), one.is_shared(), "{inserted:?}");
-    let inserted = one.insert_arrived_service(&new_service("hub", "lab2", "s1"), of_another_name).await.unwrap();
+    let inserted = insert(&one, &new_service("hub", "lab2", "s1"), of_another_name).await;
     assert!(matches!(inserted, Some(Inserted::New(_))), "{inserted:?}");
     // A later start is not stopped by it.
     let later = one.announce_arrival(&name()).await.unwrap();
-    let inserted = one.insert_arrived_service(&new_service("hub", "lab", "s2"), later).await.unwrap();
+    let inserted = insert(&one, &new_service("hub", "lab", "s2"), later).await;
     assert!(matches!(inserted, Some(Inserted::New(_))), "{inserted:?}");
 }
 
@@ -56,7 +66,7 @@ async fn no_stop_is_missed_by_a_start_at_the_same_moment() {
         let arrived = one.announce_arrival(&name).await.unwrap();
         let new = new_service("hub", &lab, "s1");
         let start = async {
-            let inserted = one.insert_arrived_service(&new, arrived).await.unwrap();
+            let inserted = insert(&one, &new, arrived).await;
             one.forget_arrival(arrived).await.unwrap();
             inserted.is_some()
         };

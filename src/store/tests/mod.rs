@@ -3,12 +3,14 @@
 mod arrivals;
 mod changes;
 mod found;
+mod limits;
 mod log_handlers;
 mod postgres;
 mod postgres_server;
 mod postgres_tls;
 mod reference;
 mod restart_notices;
+mod sealing;
 mod services;
 mod sqlite;
 mod startup;
@@ -19,7 +21,7 @@ mod users;
 use std::collections::BTreeSet;
 
 use super::{DatabaseUrl, NewUser, ProcessLock, Store, StoreError, query};
-use crate::domain::record::NewService;
+use crate::domain::record::{Details, NewService};
 use crate::domain::{Credential, Json, ObjectId, ServerName, ServiceName, StartId};
 
 /// An empty database of its own for one test.
@@ -99,6 +101,11 @@ conformance! {
     services::services_are_found_by_state_and_end,
     services::an_ended_service_is_found_as_long_as_it_has_a_workload,
     services::names_with_several_starts_are_found,
+    limits::a_full_flavor_takes_no_more_until_one_is_over,
+    limits::users_have_limits_of_their_own,
+    limits::no_race_passes_a_limit,
+    limits::a_caller_that_goes_away_while_it_counts_leaves_nothing_open,
+    limits::services_with_an_end_are_found_while_they_run,
     arrivals::a_stop_counts_for_a_start_that_is_not_written_down,
     arrivals::a_start_is_written_down_as_without_arrivals,
     services::services_of_a_deleted_user_are_found,
@@ -121,6 +128,14 @@ conformance! {
     user_jobs::what_a_dead_process_had_in_hand_is_stopped,
     told_starts::one_process_tells_a_start_and_another_takes_over_what_it_leaves,
     restart_notices::a_notice_is_owed_until_it_was_taken,
+    sealing::what_is_kept_of_requests_stands_nowhere_in_clear,
+    sealing::every_way_to_write_and_read_a_service_knows_the_keys,
+    sealing::a_key_that_is_missing_is_told_before_anything_is_done,
+    sealing::what_cannot_be_opened_stops_neither_polls_nor_other_services,
+    sealing::keys_are_changed_while_services_are_read,
+    sealing::what_was_kept_in_clear_is_sealed_and_swept,
+    sealing::a_rekey_that_was_cut_short_is_completed_by_the_next,
+    sealing::a_lost_key_is_given_up,
     log_handlers::a_new_database_has_the_stream_handler,
     log_handlers::log_handlers_are_listed_as_they_were_added,
     log_handlers::a_log_handler_is_replaced_only_as_it_was_read,

@@ -103,7 +103,7 @@ impl Drop for PostgresServer {
     }
 }
 
-fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let found = versions.map(|it| it.path().join("bin")).filter(|it| it.join("initdb").exists()).max();
     found.expect("no /usr/lib/postgresql/*/bin/initdb: these tests need Debian's package `postgresql`")

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 
 use super::postgres_server::PostgresServer;
 use super::*;
-use crate::store::{ReferenceDatabase, ReferenceError};
+use crate::store::{OutpostDatabase, Predecessor, ReferenceDatabase, ReferenceError};
 
 /// As Django makes them there: identity columns, `jsonb`, times with a zone.
 const POSTGRES_TABLES: &str = r#"
@@ -39,11 +39,18 @@ const POSTGRES_TABLES: &str = r#"
         ('hub', 'hpc', 'node', '{"80": 81}', 'job');
 "#;
 
+async fn reference_at(url: &DatabaseUrl) -> ReferenceDatabase {
+    match Predecessor::read(url).await.unwrap() {
+        Predecessor::K8sManager(it) => it,
+        Predecessor::Outpost(_) => panic!("it is no Outpost's"),
+    }
+}
+
 #[tokio::test]
 async fn the_database_that_the_reference_made_is_read() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract/reference.sqlite3");
     let before = std::fs::read(&path).unwrap();
-    let read = ReferenceDatabase::read(&DatabaseUrl::sqlite(&path).unwrap()).await.unwrap();
+    let read = reference_at(&DatabaseUrl::sqlite(&path).unwrap()).await;
     let users: Vec<_> = read.users.iter().map(|it| (it.name.as_str(), it.is_superuser, it.groups.len())).collect();
     assert_eq!(
         users,
@@ -69,6 +76,53 @@ async fn the_database_that_the_reference_made_is_read() {
     assert!(!path.with_file_name("reference.sqlite3-wal").exists());
 }
 
+const OUTPOST: &str = include_str!("../../../tests/migration/outpost.sqlite.sql");
+
+async fn outpost_at(url: &DatabaseUrl) -> OutpostDatabase {
+    match Predecessor::read(url).await.unwrap() {
+        Predecessor::Outpost(it) => it,
+        Predecessor::K8sManager(_) => panic!("it is an Outpost's"),
+    }
+}
+
+fn assert_outposts(read: &OutpostDatabase) {
+    assert_eq!(read.hubs, ["hub1", "hub2"]);
+    let names: Vec<_> = read.services.iter().map(|it| (it.name.as_str(), it.start_id.as_str())).collect();
+    assert_eq!(names, [("lab1", "sid1"), ("", "sid2"), ("lab3", "sid3")]);
+    let first = &read.services[0];
+    assert_eq!((first.jupyterhub_username.as_str(), first.jupyterhub_user_id, first.state_stored), ("hub1", 7, true));
+    assert_eq!(first.start_date.as_deref(), Some("2026-11-20 11:36:30.415840"));
+    assert_eq!(first.end_date.as_deref(), Some("2026-12-24 18:00:00.000000"));
+    assert_eq!(read.services[1].end_date.as_deref(), Some("9999-12-31 23:59:59.999999"));
+    assert_eq!((first.flavor.as_deref(), &read.services[1].flavor), (Some("small"), &None));
+    assert!(!read.services[2].state_stored && !read.services[2].stop_pending);
+    assert!(read.services.iter().all(|it| it.body.as_ref().unwrap().starts_with(b"gAAAAA") && it.state.is_some()));
+}
+
+#[tokio::test]
+async fn the_database_of_an_outpost_is_told_by_its_tables() {
+    use diesel::Connection;
+    use diesel::connection::SimpleConnection;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outpost.sqlite3");
+    diesel::SqliteConnection::establish(path.to_str().unwrap()).unwrap().batch_execute(OUTPOST).unwrap();
+    assert_outposts(&outpost_at(&DatabaseUrl::sqlite(&path).unwrap()).await);
+
+    let server = PostgresServer::start().await;
+    server.execute("CREATE DATABASE outpost").await;
+    let (client, connection) = tokio_postgres::connect(&server.url("outpost"), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // As SQLAlchemy makes them there, in another time zone than UTC.
+    let sql = OUTPOST.replace("BEGIN TRANSACTION", "SET TIME ZONE 'UTC'").replace("COMMIT;", "");
+    let sql =
+        sql.replace("DATETIME", "TIMESTAMP WITH TIME ZONE").replace("BLOB", "BYTEA").replace("id INTEGER", "id SERIAL");
+    let sql = sql.replace(",1,0,0,X'", ",TRUE,FALSE,FALSE,X'").replace(",0,1,0,X'", ",FALSE,TRUE,FALSE,X'");
+    // SQLite's X'00' is '\\x00' there.
+    client.batch_execute(&sql.replace("X'", "'\\x")).await.unwrap();
+    client.batch_execute("ALTER DATABASE outpost SET TIME ZONE 'Europe/Berlin'").await.unwrap();
+    assert_outposts(&outpost_at(&server.url("outpost").parse().unwrap()).await);
+}
+
 #[tokio::test]
 async fn the_same_tables_in_postgresql_are_read() {
     let server = PostgresServer::start().await;
@@ -78,7 +132,7 @@ async fn the_same_tables_in_postgresql_are_read() {
     tokio::spawn(connection);
     client.batch_execute(POSTGRES_TABLES).await.unwrap();
     let url: DatabaseUrl = url.parse().unwrap();
-    let read = ReferenceDatabase::read(&url).await.unwrap();
+    let read = reference_at(&url).await;
     let users: Vec<_> = read.users.iter().map(|it| (it.name.as_str(), it.is_superuser, it.is_active)).collect();
     assert_eq!(users, [("admin", true, true), ("hub", false, false)]);
     assert_eq!(read.users[1].groups, ["access_to_webservice", "access_to_logging"]);
@@ -96,9 +150,9 @@ async fn the_same_tables_in_postgresql_are_read() {
 
     // An old installation may lack what came later; without users it is another database.
     client.batch_execute("DROP TABLE services_userjobsmodel, authtoken_token, logs_handlermodel").await.unwrap();
-    let old = ReferenceDatabase::read(&url).await.unwrap();
+    let old = reference_at(&url).await;
     assert!(old.user_jobs.is_empty() && old.tokens.is_empty() && old.services.len() == 1);
     client.batch_execute("DROP TABLE auth_user").await.unwrap();
-    let error = ReferenceDatabase::read(&url).await.err().unwrap();
+    let error = Predecessor::read(&url).await.err().unwrap();
     assert!(matches!(error, ReferenceError::NoTable { table: "auth_user", .. }), "{error}");
 }

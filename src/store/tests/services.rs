@@ -17,7 +17,7 @@ impl Inserted {
 }
 
 fn details() -> Details {
-    Details { error: "Service status is Failed".to_owned(), detailed_error: "<details>a\0b</details>".to_owned() }
+    Details::new("Service status is Failed", "<details>a\0b</details>")
 }
 
 fn second(number: i64) -> Timestamp {
@@ -89,6 +89,7 @@ pub async fn everything_written_is_read_back(database: TestDatabase) {
             uid: Some("u1".to_owned()),
             is_workload: false,
             is_kept: true,
+            address: None,
         },
         AppliedObject {
             api_version: "example.org/v1".to_owned(),
@@ -98,6 +99,7 @@ pub async fn everything_written_is_read_back(database: TestDatabase) {
             uid: None,
             is_workload: true,
             is_kept: false,
+            address: None,
         },
     ];
     new.objects = objects.clone();
@@ -258,6 +260,7 @@ pub async fn an_ended_service_is_found_as_long_as_it_has_a_workload(database: Te
         uid: None,
         is_workload: true,
         is_kept: false,
+        address: None,
     }];
     let with = store.insert_service(&new).await.unwrap().expect_new();
     let running = NewService { server_name: ServerName::parse("b").unwrap(), ..new };

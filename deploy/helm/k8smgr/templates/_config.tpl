@@ -39,7 +39,7 @@
 
 {{- /* What of the Secret was given. What was generated stays as it is, and is not told by a hash either. */}}
 {{- define "k8smgr.givenSecrets" -}}
-{{- $given := dict "superuser" .Values.superuser.password "database" .Values.database.url "existing" .Values.existingSecret }}
+{{- $given := dict "superuser" .Values.superuser.password "database" .Values.database.url "cryptKeys" .Values.cryptKeys "existing" .Values.existingSecret }}
 {{- range $login, $hub := .Values.hubs }}
 {{- $_ := set $given (printf "hub %s" $login) (($hub | default dict).password | default "") }}
 {{- end }}

@@ -1,0 +1,36 @@
+//! Services that are stopped by us at a given time.
+
+use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl};
+use jiff::Timestamp;
+
+use super::schema::services::dsl;
+use super::services::{readable, time};
+use super::{Store, StoreError, query};
+use crate::domain::Credential;
+use crate::domain::record::ServiceState;
+
+/// A service that runs, and when it is to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndDate {
+    pub sequence: i64,
+    pub credential: Credential,
+    pub flavor: Option<String>,
+    pub ends_at: Timestamp,
+}
+
+impl Store {
+    /// The services that run and have an end.
+    pub async fn end_dates(&self) -> Result<Vec<EndDate>, StoreError> {
+        let rows = query!(self.read, |connection| dsl::services
+            .filter(dsl::state.eq(ServiceState::Running.as_str()))
+            .filter(dsl::ends_at.is_not_null())
+            .order(dsl::sequence)
+            .select((dsl::sequence, dsl::credential, dsl::flavor, dsl::ends_at.assume_not_null()))
+            .load::<(i64, String, Option<String>, i64)>(connection))?;
+        let date = |(sequence, credential, flavor, ends_at): (i64, String, Option<String>, i64)| {
+            let credential = readable("credential", &credential, |it| Credential::parse(it).ok())?;
+            Ok(EndDate { sequence, credential, flavor, ends_at: time("end date", ends_at)? })
+        };
+        rows.into_iter().map(date).collect()
+    }
+}
