@@ -121,6 +121,7 @@ mod tests {
             uid: None,
             is_workload: false,
             is_kept: false,
+            address: None,
         };
         let mut ending = EndingService {
             sequence: 1,

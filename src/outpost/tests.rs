@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::flavors::Rules;
 
 fn body(misc: &str, env: &str, user_options: &str) -> StartBody {
     let parse = |text: &str| Json::parse(text.as_bytes()).unwrap();
@@ -22,7 +23,12 @@ fn body(misc: &str, env: &str, user_options: &str) -> StartBody {
 fn made(config: &str, body: StartBody, headers: &[(&str, &str)]) -> Result<StartRequest, String> {
     let config = Arc::new(Config::from_json(config, "x").unwrap().config);
     let chosen = Chosen::from_disk(config.clone());
-    let place = Place { config: &config, namespace: "space", choose: move |_: &Credential, _: &ServiceName| chosen };
+    let place = Place {
+        config: &config,
+        rules: &Rules::default(),
+        namespace: "space",
+        choose: move |_: &Credential, _: &ServiceName| chosen,
+    };
     let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     start_request(place, &Credential::parse("hub").unwrap(), body, &headers).map_err(|error| error.to_string())
 }

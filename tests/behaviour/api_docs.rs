@@ -13,7 +13,17 @@ const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "op
 /// The paths of the URL table, each parameter as `{}`, without the slash at the end. What is not served yet is left out.
 fn routed() -> BTreeSet<String> {
     // Read in `http/outpost`, since names may be empty there.
-    let outposts = ["/ping", "/openapi.json", "/services", "/services/{}/{}"].map(str::to_owned);
+    let outposts = [
+        "/ping",
+        "/openapi.json",
+        "/services",
+        "/services/{}/{}",
+        "/flavors",
+        "/userflavors",
+        "/credits",
+        "/usercredits",
+    ]
+    .map(str::to_owned);
     let served = URL_TABLE.lines().filter(|it| !it.contains("admission::nothing"));
     served
         .flat_map(|line| line.split("path!(").skip(1))

@@ -21,7 +21,7 @@ async fn a_service_that_works_is_ready_and_says_what_was_looked_at() {
     eventually("the cluster was seen", async || (ready(&app, "").await == (200, "ok".to_owned())).then_some(())).await;
     // The descriptions of the records are broken on purpose.
     let (status, text) = ready(&app, "?verbose&exclude=descriptions").await;
-    let expected = "[+]started ok\n[+]database ok\n[+]cluster ok\n[+]sweep ok\n[+]leader ok\n[+]config ok\n\
+    let expected = "[+]started ok\n[+]database ok\n[+]cluster ok\n[+]sweep ok\n[+]leader ok\n[+]config ok\n[+]flavors ok\n\
                     [+]descriptions excluded: ok\n[+]skeletons ok\n[+]user-jobs ok\n[+]hubs ok\n[+]log-handlers ok\n[+]shutdown ok\nreadyz check passed\n";
     assert_eq!((status, text.as_str()), (200, expected));
     let head = app.send(&Request::new("HEAD", "/readyz")).await;

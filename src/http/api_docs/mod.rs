@@ -3,6 +3,7 @@
 //! It is made of the areas, groups, kinds of handlers and views that the resources work with. Tests compare it with the
 //! URL table, with the committed `docs/openapi.json` and, by schemathesis, with what is answered.
 
+mod flavors;
 mod logs;
 mod open;
 mod operation;
@@ -44,17 +45,32 @@ fn readable(call: Call, reply: impl FnOnce() -> Reply) -> Reply {
 
 fn document() -> Value {
     let mut paths = Map::new();
-    for (path, item) in
-        [services::paths(), outpost::paths(), user_jobs::paths(), logs::paths(), users::paths(), open::paths()].concat()
+    for (path, item) in [
+        services::paths(),
+        outpost::paths(),
+        flavors::paths(),
+        user_jobs::paths(),
+        logs::paths(),
+        users::paths(),
+        open::paths(),
+    ]
+    .concat()
     {
         paths.insert(path.to_owned(), item);
     }
-    let schemas: Map<String, Value> =
-        [services::schemas(), outpost::schemas(), user_jobs::schemas(), logs::schemas(), users::schemas(), errors()]
-            .into_iter()
-            .filter_map(|it| if let Value::Object(schemas) = it { Some(schemas) } else { None })
-            .flatten()
-            .collect();
+    let schemas: Map<String, Value> = [
+        services::schemas(),
+        outpost::schemas(),
+        flavors::schemas(),
+        user_jobs::schemas(),
+        logs::schemas(),
+        users::schemas(),
+        errors(),
+    ]
+    .into_iter()
+    .filter_map(|it| if let Value::Object(schemas) = it { Some(schemas) } else { None })
+    .flatten()
+    .collect();
     json!({
         "openapi": "3.1.0",
         "info": {
