@@ -38,6 +38,10 @@ routes! {
     OutpostPing = "/ping",
     OutpostServices = "/services/",
     OutpostService = "/services/{name}/{start_id}/",
+    OutpostFlavors = "/flavors/",
+    OutpostUserFlavors = "/userflavors/",
+    OutpostCredits = "/credits/",
+    OutpostUserCredits = "/usercredits/",
     Other = "other",
 }
 
@@ -66,6 +70,10 @@ impl Route {
             (Some("ping"), None, ..) => Route::OutpostPing,
             (Some("services"), None, ..) => Route::OutpostServices,
             (Some("services"), Some(_), _, None, _) => Route::OutpostService,
+            (Some("flavors"), None, ..) => Route::OutpostFlavors,
+            (Some("userflavors"), None, ..) => Route::OutpostUserFlavors,
+            (Some("credits"), None, ..) => Route::OutpostCredits,
+            (Some("usercredits"), None, ..) => Route::OutpostUserCredits,
             _ => Route::Other,
         }
     }
@@ -152,6 +160,8 @@ mod tests {
             ("/services/lab/", "/services/{name}/{start_id}/"),
             ("/services//s1", "/services/{name}/{start_id}/"),
             ("/ping", "/ping"),
+            ("/flavors", "/flavors/"),
+            ("/usercredits/", "/usercredits/"),
             ("/", "other"),
             ("/api/nothing/", "other"),
             ("//api/services/", "other"),

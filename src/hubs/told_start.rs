@@ -18,6 +18,9 @@ use crate::domain::record::Details;
 
 /// At most five a second.
 const BETWEEN_EVENTS: Duration = Duration::from_millis(200);
+/// OutpostSpawner cancels the start at `failed`, shows nothing of that event, and looks for news once a second: what it is to show
+/// comes before, by more than that.
+const BEFORE_THE_CANCELLING: Duration = Duration::from_millis(1500);
 /// A hub writes down that its start was taken before it takes news of it.
 const AFTER_THE_ANSWER: Duration = Duration::from_millis(300);
 /// Older news give way.
@@ -188,9 +191,14 @@ impl ToldStart {
         self.has_ended = true;
         let (summary, html) =
             failure_html(details, self.story.exit(), self.head_start + now.since(self.began), messages);
-        // `failed` lets the hub cancel a start that it waits for, before it has read our answer with the reason.
-        let (progress, failed) = if self.is_awaited { (99, false) } else { (100, true) };
-        self.push(event(self.start.is_of_outpost, progress, failed, &without_tags(&summary), &html));
+        let message = without_tags(&summary);
+        if self.start.is_of_outpost {
+            self.push(event(true, 99, false, &message, &html));
+        }
+        // It lets the hub cancel a start that it waits for, before it has read our answer with the reason.
+        if !self.is_awaited {
+            self.push(event(self.start.is_of_outpost, 100, true, &message, &html));
+        }
         // The hub was answered, or the end would not be told; failures so far were of less.
         self.was_answered(now);
         self.failures = 0;
@@ -223,7 +231,9 @@ impl ToldStart {
             Some(status) if status.is_success() => {
                 self.failures = 0;
                 self.waiting.pop_front();
-                self.not_before = now.later(BETWEEN_EVENTS);
+                let is_cancelled_next =
+                    self.has_ended && self.start.is_of_outpost && !self.is_awaited && self.waiting.len() == 1;
+                self.not_before = now.later(if is_cancelled_next { BEFORE_THE_CANCELLING } else { BETWEEN_EVENTS });
                 if self.has_ended && self.waiting.is_empty() { Next::Over } else { Next::GoOn }
             }
             Some(status) if refuses(status) => Next::Over,
@@ -388,9 +398,7 @@ mod tests {
     #[test]
     fn an_outposts_hub_hears_from_the_beginning_on_and_of_a_failure_by_the_answer_that_it_waits_for() {
         let messages = ProgressMessages::default();
-        for (is_awaited, is_answered, progress, failed) in
-            [(true, false, 99, false), (true, true, 100, true), (false, false, 100, true)]
-        {
+        for (is_awaited, is_answered) in [(true, false), (true, true), (false, false)] {
             let mut it = told_start_of(true, is_awaited);
             let event: serde_json::Value = serde_json::from_str(&sent(&mut it, at(0)).unwrap()).unwrap();
             let first = json!({"progress": 0, "failed": false, "message": "Server requested",
@@ -404,10 +412,19 @@ mod tests {
             it.end(&details, at(1000), &messages);
             assert_eq!(it.has_last_words(), is_awaited && !is_answered);
             let event: serde_json::Value = serde_json::from_str(&sent(&mut it, at(2000)).unwrap()).unwrap();
-            assert_eq!((&event["progress"], &event["failed"]), (&json!(progress), &json!(failed)));
+            assert_eq!((&event["progress"], &event["failed"]), (&json!(99), &json!(false)));
             assert_eq!(event["message"], "Your server could not be started (1 s): E &lt;b&gt;");
             assert!(event["html_message"].as_str().unwrap().ends_with("</summary><p>D</p></details>"), "{event}");
-            assert_eq!(it.was_sent(Some(StatusCode::NO_CONTENT), at(2000)), Next::Over);
+            let next = it.was_sent(Some(StatusCode::NO_CONTENT), at(2000));
+            if is_awaited && !is_answered {
+                assert_eq!(next, Next::Over);
+                continue;
+            }
+            assert_eq!(next, Next::GoOn);
+            assert_eq!(sent(&mut it, at(3400)), None, "the page has to look for the reason first");
+            let event: serde_json::Value = serde_json::from_str(&sent(&mut it, at(3500)).unwrap()).unwrap();
+            assert_eq!((&event["progress"], &event["failed"]), (&json!(100), &json!(true)));
+            assert_eq!(it.was_sent(Some(StatusCode::NO_CONTENT), at(3500)), Next::Over);
         }
     }
 

@@ -55,6 +55,8 @@ pub const METRICS: &[Metric] = &[
         "Time from a POST until the watch first saw the main container run, told by the process that took the POST."),
     counter("k8smgr_stops_total", &["outcome"],
         "DELETEs: `stopped` (done or written down to be done) or `not_found`."),
+    gauge("k8smgr_services_with_end_date", &[],
+        "Services that run and will be stopped when the runtime of their flavor is over, as the leader last saw."),
     counter("k8smgr_services_out_of_time_total", &[],
         "Services that were stopped because the runtime of their flavor was over."),
     counter("k8smgr_services_ended_total", &[],

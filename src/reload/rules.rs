@@ -24,7 +24,7 @@ pub struct RuleFiles {
 }
 
 impl RuleFiles {
-    /// Until the files were looked at, nothing is known of what is allowed.
+    /// Until the files were found good, nothing is known of what is allowed.
     pub fn new(environment: &Environment, config: &Config) -> Self {
         let files = Self {
             flavors: environment.flavors_file.clone(),
@@ -142,15 +142,14 @@ fn look<E: Entry>(
         }
         Look::Bad(reason) => {
             seen.bad_since.get_or_insert_with(Timestamp::now);
-            let nothing_is_known = is_first || matches!(in_force, Source::Unreadable);
-            let stays = match nothing_is_known {
+            let stays = match matches!(in_force, Source::Unreadable) {
                 true => "until it is good, starts that need it are refused",
                 false => "the last good version stays",
             };
             tell(before, told, format!("{file}: {reason}"), |_| {
                 tracing::error!(file, reason, "a file with rules is bad: {stays}");
             });
-            nothing_is_known.then_some(Source::Unreadable)
+            None
         }
     }
 }

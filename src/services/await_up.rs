@@ -20,6 +20,8 @@ use crate::domain::{ServiceRecord, ServiceState};
 
 /// Between judgements of a start that looks bad: grace periods pass without news.
 const JUDGE_AGAIN: Duration = Duration::from_secs(1);
+/// Between attempts to write down that a start took too long.
+const END_AGAIN: Duration = Duration::from_secs(5);
 /// A start whose hub does not say how long it may take.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -36,7 +38,7 @@ pub enum UpError {
     Stopped,
 }
 
-/// A start that is to come up: when that must be, and how it is counted while it is waited for.
+/// A start that is waited for, until it is dropped: lists show it as pending.
 struct Awaited<'a> {
     services: &'a Services,
     sequence: i64,
@@ -74,10 +76,13 @@ impl Services {
         let record = self.start(request).await?;
         let (services, started) = (self.clone(), record.clone());
         let work = async move {
-            if let Err(UpError::TooSlow { details, .. }) = services.come_up(&started, begun, timeout).await
-                && let Err(error) = services.end_with(started, *details).await
-            {
-                tracing::warn!(%error, "a start that took too long is ended later");
+            while let Err(UpError::TooSlow { details, .. }) = services.come_up(&started, begun, timeout).await {
+                match services.end_with(started.clone(), *details).await {
+                    Ok(_) => return,
+                    // The database is away: until it is back the server may have come up.
+                    Err(error) => tracing::warn!(%error, "a start that took too long is ended later"),
+                }
+                tokio::time::sleep(END_AGAIN).await;
             }
         };
         tokio::spawn(work.in_current_span());

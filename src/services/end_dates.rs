@@ -55,7 +55,7 @@ impl Services {
         let (now, date) = (self.clock.moment(), self.clock.now());
         let rules = rules.current();
         ends.0.retain(|sequence, _| dates.iter().any(|it| it.sequence == *sequence));
-        let mut next: Option<Duration> = None;
+        let (mut next, count): (Option<Duration>, _) = (None, dates.len());
         for it in dates {
             let end = ends.note(&it, now, date);
             let left = end.due.since(now);
@@ -76,6 +76,7 @@ impl Services {
             };
             next = Some(next.map_or(until_next, |it| it.min(until_next)));
         }
+        metrics::gauge!("k8smgr_services_with_end_date").set(count as f64);
         Ok(next)
     }
 

@@ -72,7 +72,7 @@ impl Services {
 
     /// The same as last known, for while the database does not answer.
     pub fn list_known(&self, credential: &Credential) -> Vec<ListedService> {
-        let known = self.known.of(credential).into_iter().filter(|it| is_listed(it));
+        let known = self.known.of(credential).into_iter().filter(is_listed);
         known.map(|it| (it.state, it)).map(|(state, it)| ListedService::new(it, state)).collect()
     }
 }

@@ -77,7 +77,7 @@ impl Store {
         let row = self.new_row(new)?;
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
-            if let Some(record) = self.first(insert(pool, row.clone(), id, limits, is_counted(new, limits)).await?)? {
+            if let Some(record) = self.first(insert(pool, row.clone(), id, limits).await?)? {
                 return Ok(Claimed::Inserted(Inserted::New(record)));
             }
             if let Some(same) = self.same_start(new).await? {
@@ -98,14 +98,8 @@ impl Store {
 
 /// `FOR UPDATE` waits for a stop that is at the row, and then reads the row again. `k8smgr_has_room` waits for whoever
 /// writes a start of the same hub with limits, and then counts.
-async fn insert(
-    pool: &PostgresPool,
-    row: NewRow,
-    arrival: i64,
-    limits: Limits,
-    is_counted: bool,
-) -> Result<Vec<Row>, StoreError> {
-    let room = match is_counted {
+async fn insert(pool: &PostgresPool, row: NewRow, arrival: i64, limits: Limits) -> Result<Vec<Row>, StoreError> {
+    let room = match is_counted(row.flavor.as_ref(), limits) {
         true => "WHERE k8smgr_has_room($2, $3, $14, $8, $16, $17, $18)",
         // The same number of parameters.
         false => "WHERE COALESCE($16::bigint, $17::bigint, $18::bigint) IS NULL OR TRUE",

@@ -30,8 +30,8 @@ pub enum Claimed {
 const OVER: [&str; 2] = [ServiceState::Stopping.as_str(), ServiceState::Ended.as_str()];
 
 /// Whether anybody has to count before this one is written down.
-pub(super) fn is_counted(new: &NewService, limits: Limits) -> bool {
-    new.flavor.is_some() && limits != Limits::default()
+pub(super) fn is_counted(flavor: Option<&String>, limits: Limits) -> bool {
+    flavor.is_some() && limits != Limits::default()
 }
 
 /// What an insert on SQLite came to.
@@ -60,7 +60,7 @@ impl Store {
         new: &NewService,
         limits: Limits,
     ) -> Result<Option<LimitReached>, StoreError> {
-        if !is_counted(new, limits) {
+        if !is_counted(new.flavor.as_ref(), limits) {
             return Ok(None);
         }
         let (hub, name) = (new.credential.to_string(), new.server_name.to_string());
@@ -71,7 +71,7 @@ impl Store {
 
     /// Like `insert_service`, unless its flavor is full. For SQLite.
     pub(super) async fn insert_within_limits(&self, new: &NewService, limits: Limits) -> Result<Claimed, StoreError> {
-        let (Backend::Sqlite(pools), true) = (&self.backend, is_counted(new, limits)) else {
+        let (Backend::Sqlite(pools), true) = (&self.backend, is_counted(new.flavor.as_ref(), limits)) else {
             return self.insert_service(new).await.map(Claimed::Inserted);
         };
         let wanted = self.new_row(new)?;

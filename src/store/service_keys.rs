@@ -32,7 +32,7 @@ impl Store {
                 Ok(ServiceKey {
                     sequence,
                     credential: readable("credential", &credential, |it| Credential::parse(it).ok())?,
-                    server_name: readable("server name", &server_name, |it| ServerName::parse(it).ok())?,
+                    server_name: readable("server name", &server_name, |it| ServerName::stored(it).ok())?,
                     start_id: readable("start id", &start_id, |it| StartId::parse(it).ok())?,
                     start_date: time("start date", start_date)?,
                     state: readable("state", &state, ServiceState::from_stored)?,

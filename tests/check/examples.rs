@@ -29,21 +29,25 @@ fn the_demo_has_no_findings() {
 
 /// The examples for a cluster as the Helm chart configures them.
 fn examples(folder: &Path) {
-    copy(&root().join("service_descriptions/hub"), &folder.join("examples/hub"));
-    copy(&root().join("userhome_skel/hub"), &folder.join("skeleton/hub"));
+    for hub in ["hub", "outpost"] {
+        copy(&root().join("service_descriptions").join(hub), &folder.join("examples").join(hub));
+        copy(&root().join("userhome_skel/hub"), &folder.join("skeleton").join(hub));
+    }
+    let keywords = json!({"userhomes_claim": "k8smgr-homes", "hub_release": "hub-of-labs"});
     let config = json!({
         "services": {
             "base": "services",
             "descriptions": "examples",
-            "replace": {"credential": {"hub": {"userhomes_claim": "k8smgr-homes", "hub_release": "hub-of-labs"}}},
+            "replace": {"credential": {"hub": keywords, "outpost": keywords}},
         },
+        "outpost": {"outpost": {"default_service": "JupyterLab/Default"}},
         "userhomes": {"base": "homes", "skel": "skeleton"},
-        "startup": {"create_user": {"hub": ["access_to_webservice"]}},
+        "startup": {"create_user": {"hub": ["access_to_webservice"], "outpost": ["access_to_webservice"]}},
     });
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
 }
 
-const NO_FINDINGS: &str = "4 descriptions, 1 credential, 1 stage: no findings\n";
+const NO_FINDINGS: &str = "5 descriptions, 2 credentials, 1 stage: no findings\n";
 
 #[test]
 fn the_examples_for_a_cluster_have_no_findings_whatever_a_user_may_choose() {

@@ -26,7 +26,7 @@ pub const HUB2: &str = "hub2:pw:2";
 const SERVER: &str = r#"apiVersion: v1
 kind: Service
 metadata:
-  name: svc-{{id}}
+  name: svc-{{text id}}
 spec:
   selector:
     start: {{id}}
@@ -36,7 +36,7 @@ spec:
 apiVersion: v1
 kind: Pod
 metadata:
-  name: pod-{{id}}
+  name: pod-{{text id}}
   labels:
     start: {{id}}
   annotations:

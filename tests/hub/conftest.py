@@ -68,6 +68,18 @@ def hub_of_examples(installation):
     return started(Hub(installation, "hub", "examples_config.py", environment))
 
 
+@pytest.fixture(scope="session")
+def hub_outpost(installation):
+    """deploy/examples/outpost_jupyterhub_config.py."""
+    return started(Hub(installation, "outpost", "outpost_config.py", {"POD_NAMESPACE": "default"}))
+
+
+@pytest.fixture(scope="session")
+def hub_outpost_with_ssl(installation):
+    environment = {"POD_NAMESPACE": "default", "HUB_INTERNAL_SSL": "yes"}
+    return started(Hub(installation, "outpostssl", "outpost_config.py", environment))
+
+
 def started(hub):
     hub.start()
     return hub

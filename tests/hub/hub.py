@@ -8,7 +8,7 @@ from urllib.parse import quote
 import requests
 
 from installation import BEHIND_TLS, HERE
-from processes import wait_until
+from processes import free_port, wait_until
 
 USERS = ("alice", "bob", "carol")
 
@@ -24,10 +24,25 @@ class Hub:
         self.authority = installation.authority if credential in BEHIND_TLS else None
         self.url = f"{'https' if self.authority else 'http'}://127.0.0.1:{self.port}"
         self.token = secrets.token_hex(16)
+        self.cookie_secret = secrets.token_hex(32)
+        self.api_port = free_port()
         self.state = installation.folder / credential
         self.state.mkdir()
+        self.runs = 0
 
     def start(self):
+        self.run()
+        # In the same order in each hub: so the same user has the same number in all of them.
+        answer = self.api("POST", "/users", json={"usernames": list(USERS)})
+        assert answer.status_code == 201, answer.text
+
+    def restart(self):
+        """With the database that it has; users' servers go on, where `cleanup_servers` is off."""
+        self.process.end()
+        self.run()
+
+    def run(self):
+        self.runs += 1
         command = [sys.executable, "-m", "jupyterhub", "-f", HERE / self.config]
         environment = {
             "K8SMGR_URL": self.installation.url,
@@ -35,19 +50,18 @@ class Hub:
             "K8SMGR_PASSWORD": self.installation.passwords[self.credential],
             "HUB_STATE": str(self.state),
             "HUB_PORT": str(self.port),
+            "HUB_API_PORT": str(self.api_port),
             "HUB_PASSWORD": self.password,
-            "JPY_COOKIE_SECRET": secrets.token_hex(32),
+            "JPY_COOKIE_SECRET": self.cookie_secret,
             "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(32),
             "TESTER_TOKEN": self.token,
             **self.environment,
         }
         if self.authority:
             environment |= {"HUB_TLS_KEY": self.authority.key, "HUB_TLS_CERT": self.authority.certificate}
-        self.process = self.installation.run(self.credential, command, environment)
+        name = self.credential if self.runs == 1 else f"{self.credential}-{self.runs}"
+        self.process = self.installation.run(name, command, environment)
         self.process.wait_until(self.is_healthy, "/hub/health answers through the proxy")
-        # In the same order in each hub: so the same user has the same number in all of them.
-        answer = self.api("POST", "/users", json={"usernames": list(USERS)})
-        assert answer.status_code == 201, answer.text
 
     def is_healthy(self):
         try:
@@ -65,6 +79,10 @@ class Hub:
 
     def authorization(self):
         return {"Authorization": f"token {self.token}"}
+
+    def add_user(self, name):
+        answer = self.api("POST", f"/users/{quote(name, safe='')}")
+        assert answer.status_code in (201, 409), answer.text
 
     # --- users' servers ----------------------------------------------------------------------------------------------
 
@@ -88,7 +106,7 @@ class Hub:
 
     def server(self, user, server):
         """The hub's view of a server that it takes as active, else None."""
-        answer = self.api("GET", f"/users/{user}")
+        answer = self.api("GET", f"/users/{quote(user, safe='')}")
         assert answer.status_code == 200, answer.text
         return answer.json()["servers"].get(server)
 
@@ -106,4 +124,5 @@ class Hub:
 
 
 def server_path(user, server):
+    user = quote(user, safe="")
     return f"/users/{user}/servers/{quote(server, safe='')}" if server else f"/users/{user}/server"

@@ -1,5 +1,6 @@
 """One K8s Manager in front of one embedded cluster, each a process of its own, in a folder of its own."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from urllib.parse import quote
 
 import requests
 
@@ -18,7 +20,11 @@ REPOSITORY = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 K8SMGR = os.environ.get("K8SMGR_BIN", str(TARGET / "debug/k8smgr"))
 BEHIND_TLS = ("hubtls",)
-CREDENTIALS = ("hubone", "hubtwo", "hub", *BEHIND_TLS)
+# Hubs with OutpostSpawner; the second one has internal_ssl.
+OUTPOSTS = ("outpost", "outpostssl")
+CREDENTIALS = ("hubone", "hubtwo", "hub", *BEHIND_TLS, *OUTPOSTS)
+# What the tests' hubs send in `misc` beside OutpostSpawner's own.
+OVERRIDES = ("image", "image_pull_policy", "cmd", "init_containers")
 CLAIM = """
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -77,24 +83,32 @@ class Installation:
         shutil.copytree(REPOSITORY / "service_descriptions/demo", descriptions)
         shutil.copytree(HERE / "descriptions", descriptions, dirs_exist_ok=True)
         self.copy_examples(descriptions.parent / "hub")
+        self.copy_outposts_example(descriptions.parent / "outpost")
         for credential in CREDENTIALS:
             shutil.copytree(REPOSITORY / "userhome_skel/demo", self.folder / "skel" / credential)
         homes = self.homes
-        mapped = [credential for credential in CREDENTIALS if credential != "hub"]
+        mapped = [credential for credential in CREDENTIALS if credential not in ("hub", *OUTPOSTS)]
         config = {
             "services": {
                 "base": str(self.folder / "services"),
                 "descriptions": str(descriptions.parent),
                 # The tests find their processes by this variable and nobody else's.
                 "env": {"TEST_INSTALLATION": self.mark},
-                "credential_mapping": {credential: "demo" for credential in mapped},
+                "credential_mapping": {**dict.fromkeys(mapped, "demo"), **dict.fromkeys(OUTPOSTS, "outpost")},
                 "replace": {
                     "credential": {
-                        "hub": {"userhomes_claim": "userhomes"},
+                        **dict.fromkeys(("hub", *OUTPOSTS), {"userhomes_claim": "userhomes"}),
                         **{name: {"homes": str(homes / name), "venv": sys.prefix} for name in mapped},
                     }
                 },
+                # An image that cannot be pulled is waited for so long.
+                "status_information": {"fatal_grace_seconds": 2},
             },
+            "outpost": {
+                credential: {"default_service": "JupyterLab/Default", "allow_override": dict.fromkeys(OVERRIDES, True)}
+                for credential in OUTPOSTS
+            },
+            "flavors_file": str(self.folder / "flavors.yaml"),
             "userhomes": {"base": str(homes), "skel": str(self.folder / "skel")},
             "startup": {"create_user": {credential: ["access_to_webservice"] for credential in CREDENTIALS}},
             # The others are told where they ask for it.
@@ -115,6 +129,15 @@ class Installation:
         for template in to.rglob("service.yaml.hbs"):
             text = template.read_text().replace("      args: [", f"      {entrypoint}args: [").replace("8888", str(self.example_port))
             template.write_text(text)
+
+    def copy_outposts_example(self, to):
+        """As it is, but for the image's entrypoint."""
+        shutil.copytree(REPOSITORY / "service_descriptions/outpost", to)
+        [template] = to.rglob("service.yaml.hbs")
+        text = template.read_text()
+        assert text.count("      args:\n") == 1, "the example has changed"
+        entrypoint = f'      command: [/usr/bin/env, "PATH={sys.prefix}/bin:/usr/bin:/bin"]\n'
+        template.write_text(text.replace("      args:\n", f"{entrypoint}      args:\n"))
 
     def run(self, name, command, environment):
         process = Process(name, command, environment, self.folder)
@@ -144,6 +167,33 @@ class Installation:
     def services(self, credential):
         login = (credential, self.passwords[credential])
         return requests.get(f"{self.url}/api/services/", auth=login, timeout=20).json()
+
+    def outposts(self, credential):
+        """The starts of a hub with OutpostSpawner."""
+        login = (credential, self.passwords[credential])
+        return requests.get(f"{self.url}/services/", auth=login, timeout=20).json()
+
+    def poll_outpost(self, credential, name, start_id, **query):
+        login = (credential, self.passwords[credential])
+        path = f"{quote(name, safe='')}/{start_id}"
+        return requests.get(f"{self.url}/services/{path}", params=query, auth=login, timeout=20)
+
+    @contextlib.contextmanager
+    def flavors(self, flavors):
+        """Meanwhile every start of a hub with OutpostSpawner needs one of these."""
+        file = self.folder / "flavors.yaml"
+        login = (OUTPOSTS[0], self.passwords[OUTPOSTS[0]])
+
+        def known():
+            return set(requests.get(f"{self.url}/flavors/", auth=login, timeout=20).json())
+
+        try:
+            file.write_text(json.dumps({"flavors": flavors}))  # JSON is YAML
+            wait_until(lambda: known() == set(flavors), "the flavors are read")
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+            wait_until(lambda: not known(), "the flavors are gone")
 
     def server_processes(self, **environment):
         return processes_with({"TEST_INSTALLATION": self.mark, **environment})
@@ -181,6 +231,7 @@ class Installation:
             "objects": sorted(map(str, self.objects() - self.objects_before)),
             "processes": self.server_processes(),
             "services": [service for credential in CREDENTIALS for service in self.services(credential)],
+            "outposts": [service for credential in OUTPOSTS for service in self.outposts(credential)],
             "files": self.rendered_files(),
         }
 

@@ -10,7 +10,7 @@ import websocket
 
 def execute(hub, user, server, code):
     """The text that `code` prints."""
-    base = "/".join(part for part in (f"{hub.url}/user/{user}", quote(server, safe=""), "api/kernels") if part)
+    base = "/".join(part for part in (f"{hub.url}/user/{quote(user, safe='')}", quote(server, safe=""), "api/kernels") if part)
     started = requests.post(base, headers=hub.authorization(), json={"name": "python3"}, timeout=60)
     assert started.status_code == 201, started.text
     kernel = started.json()["id"]

@@ -11,9 +11,13 @@ const TOKEN: &str = "marker-server-token";
 
 /// Waits until something that was told holds this, and gives all events.
 async fn told(hub: &HubReceiver, path: &str, part: &str) -> Vec<Told> {
-    eventually(&format!("the hub is told {part:?}"), async || {
+    told_until(hub, path, |event| member(event, "html_message").contains(part)).await
+}
+
+async fn told_until(hub: &HubReceiver, path: &str, wanted: impl Fn(&Value) -> bool) -> Vec<Told> {
+    eventually("the hub is told", async || {
         let told = hub.told_at(path);
-        told.iter().any(|it| member(&it.json(), "html_message").contains(part)).then_some(told)
+        told.iter().any(|it| wanted(&it.json())).then_some(told)
     })
     .await
 }
@@ -63,8 +67,15 @@ async fn a_failure_is_told_as_the_end_of_the_start_unless_the_hub_waits_for_its_
         let answer = start.post(&app).await;
         assert_eq!(answer.status, if is_awaited { 419 } else { 202 }, "{}", answer.body);
         let path = format!("/hub/api/users/progress/events/alice/{name}");
-        let all = told(&hub, &path, "could not be started").await;
+        let told = told(&hub, &path, "could not be started").await;
+        let all = if failed { told_until(&hub, &path, |event| event["failed"] == true).await } else { told };
         let last = all.last().unwrap().json();
+        if failed {
+            // The hub cancels the start at once and shows nothing of this event: what it shows comes before.
+            let before = all[all.len() - 2].json();
+            assert_eq!((&before["progress"], &before["failed"]), (&json!(99), &json!(false)), "{before}");
+            assert_eq!(before["html_message"], last["html_message"]);
+        }
         assert_eq!((&last["progress"], &last["failed"]), (&json!(progress), &json!(failed)), "{last}");
         assert!(member(&last, "html_message").starts_with("<details><summary>Your server could not"), "{last}");
         assert!(member(&last, "message").ends_with("(exit code 3)"), "{last}");

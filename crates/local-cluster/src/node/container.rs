@@ -12,7 +12,7 @@ use super::pod::{PodWorker, Stop, Volumes};
 use super::probes::{self, Finding, Kind};
 use super::records::{Ended, Record, State};
 use super::running::{Running, seconds};
-use super::starting::StartError;
+use super::starting::{IMAGE_PULL, StartError};
 use super::status::{restart_policy, restarts};
 use crate::events::EventText;
 use crate::storage::now;
@@ -71,7 +71,7 @@ impl Supervisor {
                     Duration::ZERO
                 }
                 Err(StartError::Wait { reason, error }) => {
-                    self.tell_failed(&error);
+                    self.tell_failed(if reason == IMAGE_PULL { reason } else { &error });
                     self.change(|it| it.wait(reason, Some(error)));
                     if !changed_or_stopped(&mut sources, &mut self.stop).await {
                         return;

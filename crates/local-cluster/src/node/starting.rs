@@ -42,6 +42,16 @@ impl StartError {
     }
 }
 
+/// Why a container waits whose image cannot be pulled.
+pub const IMAGE_PULL: &str = "ErrImagePull";
+
+/// The registry of an image, where it is below `.invalid`: a name that never leads anywhere (RFC 6761).
+fn unreachable_registry(image: &str) -> Option<&str> {
+    let registry = image.split_once('/')?.0;
+    let host = registry.split_once(':').map_or(registry, |(host, _)| host);
+    (host == "invalid" || host.ends_with(".invalid")).then_some(host)
+}
+
 /// What one run of a container is to be, before any file is touched.
 struct Plan {
     container: Value,
@@ -59,17 +69,29 @@ struct Plan {
 }
 
 impl PodWorker {
-    /// No image is pulled; told is what a kubelet tells that has it.
-    fn report_image(self: &Arc<Self>, index: usize, container: &Value) {
+    /// No image is pulled; told is what a kubelet tells that has it. Only one that no registry can have is missed.
+    fn report_image(self: &Arc<Self>, index: usize, container: &Value) -> Result<(), StartError> {
         let image = container["image"].as_str().unwrap_or_default();
+        let pulling = || self.report_for(index, &EventText::normal("Pulling", &format!("Pulling image \"{image}\"")));
+        if let Some(registry) = unreachable_registry(image) {
+            pulling();
+            let why = format!(
+                "failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\": failed to do \
+                 request: dial tcp: lookup {registry}: no such host"
+            );
+            let told = format!("Failed to pull image \"{image}\": {why}");
+            self.report_for(index, &EventText::warning("Failed", &told));
+            return Err(StartError::Wait { reason: IMAGE_PULL, error: why });
+        }
         let told = match container["imagePullPolicy"] == "Always" {
             true => {
-                self.report_for(index, &EventText::normal("Pulling", &format!("Pulling image \"{image}\"")));
+                pulling();
                 format!("Successfully pulled image \"{image}\" in 0s (0s including waiting). Image size: 0 bytes.")
             }
             false => format!("Container image \"{image}\" already present on machine"),
         };
         self.report_for(index, &EventText::normal("Pulled", &told));
+        Ok(())
     }
 
     /// Starts one container and returns when its command is about to run.
@@ -79,7 +101,7 @@ impl PodWorker {
         container: &Value,
         volumes: &Arc<BTreeMap<String, Volume>>,
     ) -> Result<Running, StartError> {
-        self.report_image(index, container);
+        self.report_image(index, container)?;
         let attempt = self.next_attempt(index);
         let plan = Arc::new(self.plan(index, attempt, container, volumes)?);
         let (worker, planned) = (Arc::clone(self), Arc::clone(&plan));

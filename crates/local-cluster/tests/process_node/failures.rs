@@ -58,6 +58,28 @@ async fn a_container_without_a_command_waits_and_says_why() {
     node.until("p", Value::is_null).await;
 }
 
+/// All other images are taken for pulled: what runs is the machine's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_a_registry_that_cannot_be_is_told_as_a_kubelet_tells_it() {
+    let node = TestNode::start().await;
+    let command = json!(["/bin/true"]);
+    node.create(pod("p", json!([{"name": "main", "image": "registry.invalid:5000/lab:1", "command": command}])));
+    let pod = node.until("p", |it| waiting(it) == "ErrImagePull").await;
+    assert_eq!(pod["status"]["phase"], "Pending");
+    let message = pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"].as_str().unwrap();
+    assert!(message.ends_with("lookup registry.invalid: no such host"), "{message}");
+    let told = node.events("p");
+    for said in [
+        "Normal Pulling Pulling image \"registry.invalid:5000/lab:1\"",
+        "Warning Failed Failed to pull image \"registry.invalid:5000/lab:1\": failed to pull and unpack image",
+        "Warning Failed Error: ErrImagePull",
+    ] {
+        assert!(told.iter().any(|it| it.starts_with(said)), "{said}: {told:?}");
+    }
+    node.delete("p", 30);
+    node.until("p", Value::is_null).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_secret_is_told_and_the_container_starts_when_it_appears() {
     let node = TestNode::start().await;
