@@ -51,6 +51,39 @@ async fn a_hub_is_told_after_each_start_and_stop_by_the_service_s_token() {
     app.end().await;
 }
 
+/// Waits until the last that the hub was told is that so many are in use.
+async fn in_use(hub: &HubReceiver, count: u64) {
+    eventually("the hub knows how many are in use", async || {
+        let last = hub.told_at(PATH).pop()?.json();
+        (last == json!({"small": {"max": 2, "current": count}})).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_hub_is_told_how_many_servers_of_each_flavor_it_has() {
+    let hub = HubReceiver::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flavors.yaml");
+    std::fs::write(&file, "flavors: {small: {max: 2}}\n").unwrap();
+    let app = TestApp::builder().variable("OUTPOST_FLAVORS_PATH", file.to_str().unwrap()).start().await;
+    let start = |name| {
+        lab(&hub, name).with("JUPYTERHUB_FLAVORS_UPDATE_TOKEN", "flavtok").flavor("small").service("JupyterLab/Run")
+    };
+    let first = start("first").start(&app).await;
+    in_use(&hub, 1).await;
+    let second = start("second").start(&app).await;
+    in_use(&hub, 2).await;
+    let before = hub.told_at(PATH).len();
+    assert_eq!(start("third").post(&app).await.status, 419);
+    stop(&app, &first).await;
+    in_use(&hub, 1).await;
+    stop(&app, &second).await;
+    in_use(&hub, 0).await;
+    assert!(hub.told_at(PATH)[before..].iter().all(|it| it.json()["small"]["current"] != 3));
+    app.end().await;
+}
+
 #[tokio::test]
 async fn without_a_token_nothing_is_sent_and_one_may_be_configured() {
     let (untold, hub) = (HubReceiver::start().await, HubReceiver::start().await);

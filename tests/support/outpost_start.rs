@@ -18,6 +18,7 @@ pub struct OutpostStart<'a> {
     pub service: &'a str,
     pub env: BTreeMap<String, String>,
     pub is_awaited: bool,
+    pub flavor: Option<&'a str>,
 }
 
 impl<'a> OutpostStart<'a> {
@@ -31,6 +32,7 @@ impl<'a> OutpostStart<'a> {
             service: "JupyterLab/Run",
             env: BTreeMap::new(),
             is_awaited: false,
+            flavor: None,
         };
         it.with("JUPYTERHUB_EVENTS_URL", &format!("{api}/users/progress/events/alice/{name}"))
             .with("JUPYTERHUB_API_URL", &api)
@@ -53,6 +55,11 @@ impl<'a> OutpostStart<'a> {
         self
     }
 
+    pub fn flavor(mut self, flavor: &'a str) -> Self {
+        self.flavor = Some(flavor);
+        self
+    }
+
     pub fn awaited(mut self, is_awaited: bool) -> Self {
         self.is_awaited = is_awaited;
         self
@@ -70,11 +77,14 @@ impl<'a> OutpostStart<'a> {
 
     pub async fn post(&self, app: &TestApp) -> Answer {
         let user = if self.credential == "otherhub" { OTHERHUB } else { JUPYTERHUB };
-        let body = json!({
+        let mut body = json!({
             "name": self.name,
             "env": self.env,
             "user_options": {"service": self.service, "start_id": self.start_id},
         });
+        if let Some(flavor) = self.flavor {
+            body["user_options"]["flavor"] = json!(flavor);
+        }
         let request = Request::new("POST", "/services").json(&body);
         let request = if self.is_awaited { request } else { request.header("execution-type", "async") };
         app.send_as(user, request).await
