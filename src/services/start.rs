@@ -16,7 +16,7 @@ use crate::domain::news::News;
 use crate::domain::record::{Details, NewService};
 use crate::domain::{Clock, Credential, LimitReached, ServerName, ServiceRecord, ServiceState, StartId};
 use crate::fail_points::fail_point;
-use crate::store::{Arrived, Claimed, Inserted};
+use crate::store::{Arrived, Inserted, NotInserted};
 
 /// Hubs give up after 20 s unless told otherwise; the answer has to be there before.
 const START_TIME: Duration = Duration::from_secs(12);
@@ -222,9 +222,9 @@ impl Services {
         }
         fail_point!(StartBeforeRecord);
         let inserted = match self.store.insert_arrived_service(&plan.new, arrived, plan.limits).await? {
-            Claimed::Inserted(inserted) => inserted,
-            Claimed::Stopped => return Err(StartError::Stopped),
-            Claimed::NoRoom(reached) => return Err(no_room(reached, &plan.new)),
+            Ok(inserted) => inserted,
+            Err(NotInserted::Stopped) => return Err(StartError::Stopped),
+            Err(NotInserted::NoRoom(reached)) => return Err(no_room(reached, &plan.new)),
         };
         match inserted {
             Inserted::New(record) => {

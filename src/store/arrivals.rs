@@ -6,7 +6,7 @@
 
 use diesel::sql_types::{BigInt, Nullable, Text};
 
-use super::limits::{Claimed, is_counted};
+use super::limits::{Claimed, NotInserted, is_counted};
 use super::postgres::{PostgresPool, keep_if_sound};
 use super::services::{NewRow, Row};
 use super::{Backend, Inserted, Store, StoreError, in_time};
@@ -78,19 +78,19 @@ impl Store {
         // A service that stands in the way may be removed before we can look at it; then there is room.
         loop {
             if let Some(record) = self.first(insert(pool, row.clone(), id, limits).await?)? {
-                return Ok(Claimed::Inserted(Inserted::New(record)));
+                return Ok(Ok(Inserted::New(record)));
             }
             if let Some(same) = self.same_start(new).await? {
-                return Ok(Claimed::Inserted(Inserted::SameStart(same)));
+                return Ok(Ok(Inserted::SameStart(same)));
             }
             if self.object_id_is_taken(&new.object_id).await? {
-                return Ok(Claimed::Inserted(Inserted::IdTaken));
+                return Ok(Ok(Inserted::IdTaken));
             }
             if !is_expected(pool, id).await? {
-                return Ok(Claimed::Stopped);
+                return Ok(Err(NotInserted::Stopped));
             }
             if let Some(reached) = self.limit_reached(new, limits).await? {
-                return Ok(Claimed::NoRoom(reached));
+                return Ok(Err(NotInserted::NoRoom(reached)));
             }
         }
     }

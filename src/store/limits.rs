@@ -16,15 +16,17 @@ use crate::domain::flavor::Counted;
 use crate::domain::record::{NewService, ServiceState};
 use crate::domain::{Credential, LimitReached, Limits};
 
-/// What became of a start that had arrived.
-#[derive(Clone, Debug)]
-pub enum Claimed {
-    Inserted(Inserted),
+/// Why a start that had arrived is not written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotInserted {
     /// A stop came since it arrived.
     Stopped,
     /// There is no room for one more of its flavor.
     NoRoom(LimitReached),
 }
+
+/// What became of a start that had arrived.
+pub type Claimed = Result<Inserted, NotInserted>;
 
 /// What does not count any more.
 const OVER: [&str; 2] = [ServiceState::Stopping.as_str(), ServiceState::Ended.as_str()];
@@ -32,12 +34,6 @@ const OVER: [&str; 2] = [ServiceState::Stopping.as_str(), ServiceState::Ended.as
 /// Whether anybody has to count before this one is written down.
 pub(super) fn is_counted(flavor: Option<&String>, limits: Limits) -> bool {
     flavor.is_some() && limits != Limits::default()
-}
-
-/// What an insert on SQLite came to.
-enum Attempt {
-    Row(Option<Row>),
-    NoRoom(LimitReached),
 }
 
 impl Store {
@@ -72,7 +68,7 @@ impl Store {
     /// Like `insert_service`, unless its flavor is full. For SQLite.
     pub(super) async fn insert_within_limits(&self, new: &NewService, limits: Limits) -> Result<Claimed, StoreError> {
         let (Backend::Sqlite(pools), true) = (&self.backend, is_counted(new.flavor.as_ref(), limits)) else {
-            return self.insert_service(new).await.map(Claimed::Inserted);
+            return self.insert_service(new).await.map(Ok);
         };
         let wanted = self.new_row(new)?;
         // A service that stands in the way may be removed before we can look at it; then there is room.
@@ -80,26 +76,26 @@ impl Store {
             let (row, announcer) = (wanted.clone(), self.feed.announcer().clone());
             let attempt = pools.write(move |connection| {
                 let attempt = connection.immediate_transaction(|connection| attempt(connection, &row, limits));
-                if let Ok(Attempt::Row(Some(row))) = &attempt {
+                if let Ok(Ok(Some(row))) = &attempt {
                     announcer.announce(Change::Service(row.sequence));
                 }
                 attempt
             });
             let inserted = match attempt.await? {
-                Attempt::Row(row) => self.first(row.into_iter().collect())?,
-                Attempt::NoRoom(reached) => {
+                Ok(row) => self.first(row.into_iter().collect())?,
+                Err(reached) => {
                     let same = self.same_start(new).await?;
-                    return Ok(same.map_or(Claimed::NoRoom(reached), |it| Claimed::Inserted(Inserted::SameStart(it))));
+                    return Ok(same.map_or(Err(NotInserted::NoRoom(reached)), |it| Ok(Inserted::SameStart(it))));
                 }
             };
             if let Some(record) = inserted {
-                return Ok(Claimed::Inserted(Inserted::New(record)));
+                return Ok(Ok(Inserted::New(record)));
             }
             if let Some(same) = self.same_start(new).await? {
-                return Ok(Claimed::Inserted(Inserted::SameStart(same)));
+                return Ok(Ok(Inserted::SameStart(same)));
             }
             if self.object_id_is_taken(&new.object_id).await? {
-                return Ok(Claimed::Inserted(Inserted::IdTaken));
+                return Ok(Ok(Inserted::IdTaken));
             }
         }
     }
@@ -132,13 +128,17 @@ fn sum(counts: &[Counts], flavor: &str, user: i64) -> Counted {
     sum
 }
 
-fn attempt(connection: &mut SqliteConnection, row: &NewRow, limits: Limits) -> QueryResult<Attempt> {
+fn attempt(
+    connection: &mut SqliteConnection,
+    row: &NewRow,
+    limits: Limits,
+) -> QueryResult<Result<Option<Row>, LimitReached>> {
     let (hub, name, user) = (&row.credential, &row.server_name, row.jhub_user_id);
     let flavor = row.flavor.as_deref().unwrap_or_default();
     let counts = diesel::RunQueryDsl::load::<Counts>(counted!(hub, name, flavor, user), connection)?;
     if let Some(reached) = limits.reached(sum(&counts, flavor, user)) {
-        return Ok(Attempt::NoRoom(reached));
+        return Ok(Err(reached));
     }
     let insert = diesel::insert_into(dsl::services).values(row).on_conflict_do_nothing().returning(Row::as_returning());
-    Ok(Attempt::Row(diesel::RunQueryDsl::load(insert, connection)?.into_iter().next()))
+    Ok(Ok(diesel::RunQueryDsl::load(insert, connection)?.into_iter().next()))
 }

@@ -51,7 +51,7 @@ pub use end_dates::EndDate;
 pub use error::StoreError;
 pub use found::FoundService;
 pub use leader_lock::LeaderLock;
-pub use limits::Claimed;
+pub use limits::{Claimed, NotInserted};
 pub use log_handlers::LogHandlerRow;
 pub use observed::{PoolStatus, ServiceCount};
 pub use process_lock::ProcessLock;

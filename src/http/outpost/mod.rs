@@ -182,7 +182,7 @@ mod tests {
             ("/services/a%2Fb/s", Some(Target::NoService)),
             ("/services/a/%20", Some(Target::NoService)),
             ("/services/a/b/c", Some(Target::Unknown)),
-            ("/services/a//", Some(Target::Unknown)),
+            ("/services/a//", Some(Target::NoService)),
             ("/ping/x", Some(Target::Unknown)),
             ("/outpost", Some(Target::Unknown)),
             ("/outpost/api/services/", Some(Target::Unknown)),

@@ -4,7 +4,7 @@ use futures::future::join;
 
 use super::*;
 use crate::domain::Limits;
-use crate::store::{Arrived, Claimed, Inserted};
+use crate::store::{Arrived, Inserted, NotInserted};
 
 fn name() -> (Credential, ServerName) {
     (credential("hub"), server("lab"))
@@ -13,9 +13,9 @@ fn name() -> (Credential, ServerName) {
 /// `None`: it was stopped.
 async fn insert(store: &Store, new: &NewService, arrived: Arrived) -> Option<Inserted> {
     match store.insert_arrived_service(new, arrived, Limits::default()).await.unwrap() {
-        Claimed::Inserted(inserted) => Some(inserted),
-        Claimed::Stopped => None,
-        Claimed::NoRoom(reached) => panic!("{reached:?}"),
+        Ok(inserted) => Some(inserted),
+        Err(NotInserted::Stopped) => None,
+        Err(NotInserted::NoRoom(reached)) => panic!("{reached:?}"),
     }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::domain::Limits;
 use crate::domain::record::{Details, ServiceRecord, ServiceState};
 use crate::store::url::Kind;
-use crate::store::{Claimed, CryptKeys, FoundService, Inserted, KeyId, Sealing};
+use crate::store::{CryptKeys, FoundService, Inserted, KeyId, Sealing};
 
 const CANARY: &str = "canary-7c1f";
 const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -90,7 +90,7 @@ pub async fn every_way_to_write_and_read_a_service_knows_the_keys(database: Test
     let new = NewService { flavor: Some("small".to_owned()), ..with_canary("lab1", "s1") };
     let limits = Limits { max: Some(5), ..Limits::default() };
     match store.insert_arrived_service(&new, arrived, limits).await.unwrap() {
-        Claimed::Inserted(inserted) => written.push(inserted.expect_new()),
+        Ok(inserted) => written.push(inserted.expect_new()),
         other => panic!("{other:?}"),
     }
     let found = FoundService { new: with_canary("lab2", "s1"), is_stopping: false, is_adopted: true };
