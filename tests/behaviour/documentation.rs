@@ -19,7 +19,7 @@ pub fn read(name: &str) -> String {
 }
 
 /// The blocks of code of a page by the comment before them: `<!-- file: name -->`, `<!-- becomes: name -->`.
-fn blocks(page: &str, kind: &str) -> BTreeMap<String, String> {
+pub fn blocks(page: &str, kind: &str) -> BTreeMap<String, String> {
     let mark = format!("<!-- {kind}: ");
     let block = |rest: &str| {
         let (name, rest) = rest.split_once(" -->\n```").unwrap();
@@ -30,7 +30,7 @@ fn blocks(page: &str, kind: &str) -> BTreeMap<String, String> {
 }
 
 /// What stands in backquotes at the beginning of a table's rows, between `<!-- name -->` and `<!-- end -->`.
-fn first_column(page: &str, name: &str) -> BTreeSet<String> {
+pub fn first_column(page: &str, name: &str) -> BTreeSet<String> {
     let table = page.split_once(&format!("<!-- {name} -->")).unwrap().1.split_once("<!-- end -->").unwrap().0;
     table.lines().filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect()
 }

@@ -15,6 +15,7 @@ mod hostile;
 mod isolation;
 mod large_and_slow;
 mod lifecycle;
+mod outpost_example;
 mod properties;
 mod restart;
 mod users;

@@ -36,7 +36,12 @@ fn start(misc: &Value) -> OutpostStart {
     }
 }
 
-fn prepared(start: &OutpostStart, resources: &Value, config: &Config, service: &str) -> Result<Prepared, DescriptionError> {
+fn prepared(
+    start: &OutpostStart,
+    resources: &Value,
+    config: &Config,
+    service: &str,
+) -> Result<Prepared, DescriptionError> {
     let (credential, start_id) = (Credential::parse("outpost").unwrap(), StartId::parse("7").unwrap());
     prepare(&DescriptionRequest {
         config,
@@ -95,7 +100,10 @@ fn the_server_is_where_the_hub_looks_for_it() {
 #[test]
 fn pod_security_restricted_lets_it_in() {
     let spec = &pod(&json!({}))["spec"];
-    assert_eq!((&spec["securityContext"]["runAsNonRoot"], &spec["securityContext"]["runAsUser"]), (&json!(true), &json!(1000)));
+    assert_eq!(
+        (&spec["securityContext"]["runAsNonRoot"], &spec["securityContext"]["runAsUser"]),
+        (&json!(true), &json!(1000))
+    );
     assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
     let own = &spec["containers"][0]["securityContext"];
     assert_eq!(own, &json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}));
@@ -115,18 +123,30 @@ fn each_setting_of_kubespawner_is_where_it_belongs() {
     for (misc, place, expected) in [
         (json!({"image": "a/b:c"}), "/spec/containers/0/image", json!("a/b:c")),
         (json!({"image_pull_policy": "Always"}), "/spec/containers/0/imagePullPolicy", json!("Always")),
-        (json!({"image_pull_secrets": ["a", {"name": "b"}]}), "/spec/imagePullSecrets", json!([{"name": "a"}, {"name": "b"}])),
+        (
+            json!({"image_pull_secrets": ["a", {"name": "b"}]}),
+            "/spec/imagePullSecrets",
+            json!([{"name": "a"}, {"name": "b"}]),
+        ),
         (json!({"cmd": ["a", "b"]}), "/spec/containers/0/args", json!(["a", "b"])),
         (json!({"args": ["--debug"]}), "/spec/containers/0/args/1", json!("--debug")),
         (json!({"working_dir": "/work"}), "/spec/containers/0/workingDir", json!("/work")),
         (json!({"environment": {"A": "b: c"}}), "/spec/containers/0/env/1", json!({"name": "A", "value": "b: c"})),
-        (json!({"cpu_limit": 2}), "/spec/containers/0/resources/limits/cpu", json!(2)),
-        (json!({"cpu_guarantee": 0.5}), "/spec/containers/0/resources/requests/cpu", json!(0.5)),
+        (json!({"cpu_limit": "2"}), "/spec/containers/0/resources/limits/cpu", json!("2")),
+        (json!({"cpu_guarantee": "0.5"}), "/spec/containers/0/resources/requests/cpu", json!("0.5")),
         (json!({"mem_guarantee": "1Gi"}), "/spec/containers/0/resources/requests/memory", json!("1Gi")),
-        (json!({"extra_resource_limits": {"nvidia.com/gpu": 1}}), "/spec/containers/0/resources/limits/nvidia.com~1gpu", json!(1)),
+        (
+            json!({"extra_resource_limits": {"nvidia.com/gpu": "1"}}),
+            "/spec/containers/0/resources/limits/nvidia.com~1gpu",
+            json!("1"),
+        ),
         (json!({"extra_resource_guarantees": {"x/y": "1"}}), "/spec/containers/0/resources/requests/x~1y", json!("1")),
         (json!({"lifecycle_hooks": hooks}), "/spec/containers/0/lifecycle", hooks.clone()),
-        (json!({"volume_mounts": [{"name": "d", "mountPath": "/d"}]}), "/spec/containers/0/volumeMounts/1", json!({"name": "d", "mountPath": "/d"})),
+        (
+            json!({"volume_mounts": [{"name": "d", "mountPath": "/d"}]}),
+            "/spec/containers/0/volumeMounts/1",
+            json!({"name": "d", "mountPath": "/d"}),
+        ),
         (json!({"volumes": [{"name": "d", "emptyDir": {}}]}), "/spec/volumes/1", json!({"name": "d", "emptyDir": {}})),
         (json!({"extra_containers": [helper]}), "/spec/containers/1", helper.clone()),
         (json!({"init_containers": [helper]}), "/spec/initContainers", json!([helper])),
@@ -146,7 +166,10 @@ fn each_setting_of_kubespawner_is_where_it_belongs() {
     }
     // Two places each.
     let with = pod(&json!({"service_account": "user"}));
-    assert_eq!((&with["spec"]["serviceAccountName"], &with["spec"]["automountServiceAccountToken"]), (&json!("user"), &json!(true)));
+    assert_eq!(
+        (&with["spec"]["serviceAccountName"], &with["spec"]["automountServiceAccountToken"]),
+        (&json!("user"), &json!(true))
+    );
     let with = pod(&json!({"service_account": "user", "automount_service_account_token": false}));
     assert_eq!(with["spec"]["automountServiceAccountToken"], false);
     let with = pod(&json!({"fs_gid": 100}));
@@ -196,7 +219,8 @@ fn certificates_are_mounted_where_the_environment_says() {
 #[test]
 fn what_a_hub_sends_stays_one_value() {
     let plain = pod(&json!({}));
-    for text in ["x\n      privileged: true", "\"\n---\nkind: Pod", "{{secret_name}}", "<id>", "*alias", "ü'\"#", "1e5"] {
+    for text in ["x\n      privileged: true", "\"\n---\nkind: Pod", "{{secret_name}}", "<id>", "*alias", "ü'\"#", "1e5"]
+    {
         let mut made = pod(&json!({"image": text}));
         assert_eq!(made["spec"]["containers"][0]["image"].take(), text);
         made["spec"]["containers"][0]["image"] = plain["spec"]["containers"][0]["image"].clone();
@@ -235,7 +259,8 @@ fn the_guides_description_and_configuration_are_good() {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, &files["Outpost/service.yaml.hbs"]).unwrap();
     config.services.descriptions = folder.path().to_owned();
-    let prepared = prepared(&start(&json!({"image": "a/b:c"})), &json!({"mem_limit": "8Gi"}), &config, "Outpost").unwrap();
+    let prepared =
+        prepared(&start(&json!({"image": "a/b:c"})), &json!({"mem_limit": "8Gi"}), &config, "Outpost").unwrap();
     let [claim, service, pod] = prepared.manifests.try_into().unwrap_or_else(|_| panic!("not three objects"));
     let (claim, service, pod) = (claim.object, service.object, pod.object);
     assert_eq!(unknown::<PersistentVolumeClaim>(&claim), None);

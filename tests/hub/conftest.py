@@ -1,6 +1,7 @@
 """One installation for all tests of a run; the logs of all its processes are printed when a test fails."""
 
 import pathlib
+import secrets
 import sys
 import tempfile
 
@@ -71,13 +72,17 @@ def hub_of_examples(installation):
 @pytest.fixture(scope="session")
 def hub_outpost(installation):
     """deploy/examples/outpost_jupyterhub_config.py."""
-    return started(Hub(installation, "outpost", "outpost_config.py", {"POD_NAMESPACE": "default"}))
+    return started(Hub(installation, "outpost", "outpost_config.py", environment_of_outpost()))
 
 
 @pytest.fixture(scope="session")
 def hub_outpost_with_ssl(installation):
-    environment = {"POD_NAMESPACE": "default", "HUB_INTERNAL_SSL": "yes"}
+    environment = environment_of_outpost() | {"HUB_INTERNAL_SSL": "yes"}
     return started(Hub(installation, "outpostssl", "outpost_config.py", environment))
+
+
+def environment_of_outpost():
+    return {"POD_NAMESPACE": "default", "FLAVORS_TOKEN": secrets.token_hex(16)}
 
 
 def started(hub):

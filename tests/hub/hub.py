@@ -84,6 +84,15 @@ class Hub:
         answer = self.api("POST", f"/users/{quote(name, safe='')}")
         assert answer.status_code in (201, 409), answer.text
 
+    def logged_in(self, user):
+        """A session of the user's browser."""
+        session = requests.Session()
+        session.get(f"{self.url}/hub/login", timeout=30)
+        form = {"username": user, "password": self.password, "_xsrf": session.cookies.get("_xsrf", path="/hub/")}
+        answer = session.post(f"{self.url}/hub/login", data=form, timeout=30, allow_redirects=False)
+        assert answer.status_code == 302, answer.text
+        return session
+
     # --- users' servers ----------------------------------------------------------------------------------------------
 
     def start_server(self, user, server, **user_options):

@@ -39,6 +39,15 @@ c.OutpostSpawner.stop_async = lambda spawner: bool(spawner.user_options.get("sto
 c.OutpostSpawner.custom_misc = lambda spawner, options: dict(options.get("misc") or {})
 c.OutpostSpawner.extra_labels = {"example.org/hub": os.environ["K8SMGR_CREDENTIAL"]}
 
+# K8s Manager tells how many of each flavor are in use.
+c.JupyterHub.custom_scopes = {"custom:outpostflavors:set": {"description": "Tell what flavors there are."}}
+c.JupyterHub.services.append({"name": "outpost", "api_token": os.environ["FLAVORS_TOKEN"]})
+c.JupyterHub.load_roles.append({"name": "outpost", "services": ["outpost"], "scopes": ["custom:outpostflavors:set"]})
+c.OutpostSpawner.custom_env = lambda spawner, options, api_url: {
+    "JUPYTERHUB_FLAVORS_UPDATE_URL": f"{api_url}/outpostflavors/k8smgr",
+    "JUPYTERHUB_FLAVORS_UPDATE_TOKEN": os.environ["FLAVORS_TOKEN"],
+}
+
 if os.environ.get("HUB_INTERNAL_SSL"):
     c.JupyterHub.internal_ssl = True
     c.JupyterHub.hub_bind_url = c.JupyterHub.hub_bind_url.replace("http:", "https:")

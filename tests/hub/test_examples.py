@@ -75,7 +75,7 @@ def test_servers_in_another_namespace_reach_the_hub_by_its_full_name(example):
 
 
 def test_a_server_chosen_in_the_form_runs_with_its_size_and_keeps_its_home(installation, hub_of_examples):
-    session = logged_in(hub_of_examples, USER)
+    session = hub_of_examples.logged_in(USER)
     page = session.get(f"{hub_of_examples.url}/hub/spawn/{USER}", timeout=30)
     assert page.status_code == 200 and '<select class="form-control form-select" id="size"' in page.text, page.text
 
@@ -133,15 +133,6 @@ def test_k8s_manager_refuses_a_size_that_got_past_the_hub(installation):
         assert answer.status_code == 500, answer.text
         assert "size must be small, medium or large" in answer.json()["detailed_error"]
     installation.assert_nothing_is_left()
-
-
-def logged_in(hub, user):
-    session = requests.Session()
-    session.get(f"{hub.url}/hub/login", timeout=30)
-    form = {"username": user, "password": hub.password, "_xsrf": session.cookies.get("_xsrf", path="/hub/")}
-    answer = session.post(f"{hub.url}/hub/login", data=form, timeout=30, allow_redirects=False)
-    assert answer.status_code == 302, answer.text
-    return session
 
 
 def submit(session, hub, **choices):

@@ -23,7 +23,7 @@ seen["home"] = sorted(path.name for path in pathlib.Path.home().iterdir())
 print(json.dumps(seen))
 """
 # JupyterHub 6 takes slugs of 30 characters as servers' names; 5 takes whatever users write. Users' names are free in both.
-ODD_SERVER = "my-lab-of-exactly-30-character" if jupyterhub.version_info[0] >= 6 else "My Lab ü.1"
+ODD_SERVERS = ["my-lab-of-exactly-30-character", "x1-2-3"] if jupyterhub.version_info[0] >= 6 else ["My Lab ü.1", "50% #?&"]
 ODD_USER = "zoë o'neil_7"
 # Up to here a start waits for something that never comes.
 NEVER = {"init_containers": [{"name": "never", "image": "example.org/never:1", "command": ["/bin/sleep", "3600"]}]}
@@ -70,19 +70,24 @@ def test_servers_live_and_end_beside_those_of_a_hub_of_the_other_kind(installati
     installation.assert_nothing_is_left()
 
 
-@pytest.mark.parametrize("start_async", [False, True])
-def test_names_as_users_choose_them_work(installation, hub_outpost, start_async):
+def test_names_as_users_choose_them_work(installation, hub_outpost):
     hub_outpost.add_user(ODD_USER)
-    story = hub_outpost.start_server(ODD_USER, ODD_SERVER, start_async=start_async)
-    assert story[-1].get("ready"), story
-    assert "Your server runs" in str(told(hub_outpost, ODD_USER, ODD_SERVER)), "its events reach the hub"
-    seen = json.loads(execute(hub_outpost, ODD_USER, ODD_SERVER, LOOK_AROUND))
-    assert (seen["JUPYTERHUB_USER"], seen["SERVERNAME"]) == (ODD_USER, ODD_SERVER)
-    # The hub's own idea of the name, where it starts in the background, and ours.
-    assert_reachable(installation, hub_outpost, ODD_USER, ODD_SERVER)
-    wait_until_polled_twice(hub_outpost, ODD_SERVER)
-    assert hub_outpost.server(ODD_USER, ODD_SERVER)["ready"]
-    hub_outpost.stop_server(ODD_USER, ODD_SERVER)
+    with ThreadPoolExecutor() as threads:
+        starts = [
+            threads.submit(hub_outpost.start_server, ODD_USER, server, start_async=start_async)
+            for server, start_async in zip(ODD_SERVERS, [False, True])
+        ]
+        stories = [start.result() for start in starts]
+    for server, story in zip(ODD_SERVERS, stories):
+        assert story[-1].get("ready"), story
+        assert "Your server runs" in str(told(hub_outpost, ODD_USER, server)), "its events reach the hub"
+        seen = json.loads(execute(hub_outpost, ODD_USER, server, LOOK_AROUND))
+        assert (seen["JUPYTERHUB_USER"], seen["SERVERNAME"]) == (ODD_USER, server)
+        # The hub's own idea of the name, where it starts in the background, and ours.
+        assert_reachable(installation, hub_outpost, ODD_USER, server)
+        wait_until_polled_twice(hub_outpost, server)
+        assert hub_outpost.server(ODD_USER, server)["ready"]
+        hub_outpost.stop_server(ODD_USER, server)
     installation.assert_nothing_is_left()
 
 
@@ -130,10 +135,12 @@ def test_a_start_that_its_user_cancels_is_gone(installation, hub_outpost, in_bac
 
 
 def test_a_flavor_that_is_used_up_is_refused_with_the_reason(installation, hub_outpost):
+    session = hub_outpost.logged_in("alice")
     with installation.flavors({"small": {"max": 1, "resources": {"cpu_limit": "2", "mem_limit": "3Gi"}}, "none": {"max": 0}}):
         answer = hub_outpost.api("POST", "/users/alice/servers/first", json={"flavor": "small", "misc": NEVER})
         assert answer.status_code == 202, answer.text
         wait_until(lambda: pod_names(installation), "the first start is under way")
+        wait_until(lambda: in_use(session, hub_outpost) == {"small": 1, "none": 0}, "the hub is told what is in use")
         [pod] = pods(installation)
         assert pod["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": "3Gi"}
         for flavor, reason in [
@@ -146,20 +153,25 @@ def test_a_flavor_that_is_used_up_is_refused_with_the_reason(installation, hub_o
             hub_outpost.wait_until_stopped("carol", flavor)
         assert pod_names(installation) == ["jupyter-alice--first"], "a refused start makes nothing"
         hub_outpost.stop_server("alice", "first")
+        wait_until(lambda: in_use(session, hub_outpost) == {"small": 0, "none": 0}, "the hub is told that it is free again")
     installation.assert_nothing_is_left()
 
 
 def test_with_internal_ssl_the_hub_reaches_the_server_over_tls(installation, hub_outpost_with_ssl):
     hub = hub_outpost_with_ssl
-    for server, start_async in [("lab", False), ("lab2", True)]:
-        story = hub.start_server("alice", server, start_async=start_async)
-        assert story[-1].get("ready"), story
+    with ThreadPoolExecutor() as threads:
+        starts = [
+            threads.submit(hub.start_server, "alice", "lab"),
+            threads.submit(hub.start_server, "alice", "lab2", start_async=True),
+        ]
+        stories = [start.result() for start in starts]
+    assert all(story[-1].get("ready") for story in stories), stories
+    for server in ("lab", "lab2"):
         seen = json.loads(execute(hub, "alice", server, LOOK_AROUND))
         assert seen["JUPYTERHUB_SSL_CERTFILE"] == "/etc/jupyterhub/ssl/ssl.crt"
         address = assert_reachable(installation, hub, "alice", server, f"jupyter-alice--{server}")
         assert address.scheme == "https"
-        certificate = ssl.get_server_certificate(("127.0.0.1", address.port))
-        assert "BEGIN CERTIFICATE" in certificate
+        assert "BEGIN CERTIFICATE" in ssl.get_server_certificate(("127.0.0.1", address.port))
         hub.stop_server("alice", server)
     installation.assert_nothing_is_left()
 
@@ -196,6 +208,13 @@ def pods(installation):
     answer = installation.kubectl("get", "pods", "-l", "app.kubernetes.io/component=singleuser-server", "-o", "json")
     assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout)["items"]
+
+
+def in_use(session, hub):
+    """What the hub shows its users of the flavors."""
+    answer = session.get(f"{hub.url}/hub/api/outpostflavors", timeout=30)
+    assert answer.status_code == 200, answer.text
+    return {name: flavor["current"] for name, flavor in answer.json().get("k8smgr", {}).items()}
 
 
 def pod_names(installation):
