@@ -19,7 +19,7 @@ pub struct EndDate {
 }
 
 impl Store {
-    /// The services that run and have an end.
+    /// The services that run and have an end. One row that cannot be read must not hide the others.
     pub async fn end_dates(&self) -> Result<Vec<EndDate>, StoreError> {
         let rows = query!(self.read, |connection| dsl::services
             .filter(dsl::state.eq(ServiceState::Running.as_str()))
@@ -31,6 +31,13 @@ impl Store {
             let credential = readable("credential", &credential, |it| Credential::parse(it).ok())?;
             Ok(EndDate { sequence, credential, flavor, ends_at: time("end date", ends_at)? })
         };
-        rows.into_iter().map(date).collect()
+        let skipped = |sequence: i64, error: &StoreError| {
+            tracing::error!(sequence, %error, "a stored end date is skipped");
+        };
+        let dates = rows.into_iter().filter_map(|row| {
+            let sequence = row.0;
+            date(row).inspect_err(|error| skipped(sequence, error)).ok()
+        });
+        Ok(dates.collect())
     }
 }

@@ -81,11 +81,17 @@ async fn a_hub_that_fails_is_asked_five_times_and_one_that_refuses_once() {
     hub.answer("/hub/api/users/setuptunnel/ann/fails", 500);
     hub.answer("/hub/api/users/setuptunnel/ann/refuses", 400);
     let mut app = switched_on().start().await;
+    let mut records = Vec::new();
     for name in ["fails", "refuses"] {
         let record = lab(&hub, name, "t").start(&app).await;
         serves(&app, &record).await;
+        records.push(record);
     }
     app.restart().await;
+    // Until its pod is seen again, no hub is asked: attempts would go by.
+    for record in &records {
+        serves(&app, record).await;
+    }
     let failed = r#"k8smgr_tunnels_total{credential="jupyterhub",outcome="failed"}"#;
     for attempt in 1..=5 {
         eventually("it is asked again", async || {
