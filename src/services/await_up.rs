@@ -54,10 +54,12 @@ impl Services {
     /// Starts a service and waits until its main container is ready. What fails leaves nothing.
     pub async fn start_and_wait(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, UpError> {
         let (services, begun, timeout) = (self.clone(), Instant::now(), timeout_of(&request));
+        let runtime = self.runtime_of(&request);
         let request = StartRequest { is_awaited: true, ..request };
         let work = async move {
             let record = services.start(request).await?;
             let Err(error) = services.come_up(&record, begun, timeout).await else {
+                services.count_runtime(&record, runtime).await;
                 services.announce(News::Answered { sequence: record.sequence });
                 return Ok(record);
             };
@@ -73,6 +75,7 @@ impl Services {
     /// Starts a service; what becomes of it is told by polls.
     pub async fn start_in_background(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
         let (begun, timeout) = (Instant::now(), timeout_of(&request));
+        let runtime = self.runtime_of(&request);
         let record = self.start(request).await?;
         let (services, started) = (self.clone(), record.clone());
         let work = async move {
@@ -84,6 +87,7 @@ impl Services {
                 }
                 tokio::time::sleep(END_AGAIN).await;
             }
+            services.count_runtime(&started, runtime).await;
         };
         tokio::spawn(work.in_current_span());
         Ok(record)

@@ -10,8 +10,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Services;
+use super::plan::StartRequest;
 use crate::domain::news::{EndingService, News};
-use crate::domain::{Moment, ServiceState};
+use crate::domain::{Moment, ServiceRecord, ServiceState};
 use crate::flavors::SharedRules;
 use crate::store::{EndDate, StoreError};
 
@@ -128,6 +129,34 @@ impl Services {
             left: SignedDuration::try_from(left).unwrap_or(SignedDuration::MAX),
         })));
         Ok(())
+    }
+}
+
+/// How long a start's server may run, and when the start was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Runtime {
+    length: Option<SignedDuration>,
+    asked: Timestamp,
+}
+
+impl Services {
+    /// To be called before the start.
+    pub(super) fn runtime_of(&self, request: &StartRequest) -> Runtime {
+        Runtime { length: request.claim().and_then(|it| it.runtime), asked: self.clock.now() }
+    }
+
+    /// The server is up: its time counts from here. Until now its end was the one that was noted when everything was made.
+    pub(super) async fn count_runtime(&self, record: &ServiceRecord, runtime: Runtime) {
+        // One that was started before, by the same request, has its end.
+        let Some(length) = runtime.length.filter(|_| record.start_date >= runtime.asked) else { return };
+        let Ok(ends_at) = self.clock.now().checked_add(length) else { return };
+        match self.store.set_end_date(record.sequence, ends_at).await {
+            Ok(true) => self.known.set_end_date(record.sequence, ends_at),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(sequence = record.sequence, %error, "the time of a service counts from before it was up");
+            }
+        }
     }
 }
 

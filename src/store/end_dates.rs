@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::schema::services::dsl;
 use super::services::{readable, time};
-use super::{Store, StoreError, query};
+use super::{Change, Store, StoreError, query};
 use crate::domain::Credential;
 use crate::domain::record::ServiceState;
 
@@ -39,5 +39,17 @@ impl Store {
             date(row).inspect_err(|error| skipped(sequence, error)).ok()
         });
         Ok(dates.collect())
+    }
+
+    /// Another end of a service. False: it does not run any more, and nothing was written.
+    pub async fn set_end_date(&self, sequence: i64, ends_at: Timestamp) -> Result<bool, StoreError> {
+        let ends_at = ends_at.as_microsecond();
+        let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
+            dsl::services.find(sequence)
+        )
+        .filter(dsl::state.eq(ServiceState::Running.as_str()))
+        .set(dsl::ends_at.eq(ends_at))
+        .execute(connection))?;
+        Ok(changed == 1)
     }
 }

@@ -114,8 +114,17 @@ async fn nobody_is_asked_where_it_is_not_switched_on() {
     let record = lab(&hub, "lab", "t").start(&app).await;
     serves(&app, &record).await;
     app.restart().await;
-    assert_eq!(app.app().store.owed_notices().await.unwrap(), []);
     serves(&app, &record).await;
-    app.end().await;
     assert_eq!(tunnels(&hub), []);
+
+    // From here on it is, and while the hub has not answered the database says of how many starts it is owed.
+    hub.hold("/hub/api/users/setuptunnel/");
+    app.edit_config(|config| config["outpost"] = json!({"jupyterhub": {"tunnels_at_restart": true}}));
+    app.restart().await;
+    eventually("it is asked for", async || (tunnels(&hub).len() == 1).then_some(())).await;
+    let owed = app.app().store.owed_notices().await.unwrap();
+    assert_eq!(owed, [("outpost-tunnels".to_owned(), 1)], "of the starts before nothing was owed");
+    hub.release();
+    nothing_is_owed(&app).await;
+    app.end().await;
 }
