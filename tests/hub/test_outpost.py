@@ -130,6 +130,9 @@ def test_a_start_that_its_user_cancels_is_gone(installation, hub_outpost, in_bac
     answer = hub_outpost.api("POST", "/users/carol/servers/waits", json=options)
     assert answer.status_code == 202, answer.text
     wait_until(lambda: pod_names(installation) == ["jupyter-carol--waits"], "the start is under way")
+    if in_background:
+        # Between the answer and its first look for the server the hub itself takes no cancelling (500, "pending spawn").
+        wait_until_polled_twice(hub_outpost, "waits")
     hub_outpost.stop_server("carol", "waits")
     installation.assert_nothing_is_left()
 
