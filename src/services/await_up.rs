@@ -61,6 +61,7 @@ impl Services {
         let work = async move {
             let record = services.start(request).await?;
             let Err(error) = services.come_up(&record, begun, timeout).await else {
+                services.note_answered(record.sequence).await;
                 services.announce(News::Answered { sequence: record.sequence });
                 return Ok(record);
             };

@@ -41,6 +41,7 @@ impl Services {
             }
             polled => polled?,
         };
+        self.was_asked_for(credential, server_name);
         match polled {
             polled if polled.is_running() => Ok(None),
             Polled::Remembered { service, details, .. } => exit_code(service.state, details.as_ref()),
