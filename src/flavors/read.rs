@@ -119,9 +119,13 @@ impl Reader<'_> {
         let members = mapping(set, path)?;
         self.unknown_keys(members, &[&KEYS[..], &[E::KEY, E::OVERRIDES]].concat(), path);
         let place = path.key("authentication");
+        let is_negated = flag(set, "negate_authentication", path)?;
         let wanted = match set.get("authentication") {
             None => {
-                self.warnings.push(place.wrong("is missing: nobody matches"));
+                self.warnings.push(place.wrong(match is_negated {
+                    true => "is missing: everybody matches of whom the hub says anything",
+                    false => "is missing: nobody matches",
+                }));
                 Vec::new()
             }
             Some(wanted) => mapping(wanted, &place)?
@@ -138,7 +142,7 @@ impl Reader<'_> {
         Ok(UserSet {
             hubs: set.get("hubs").map(|it| texts(it, &path.key("hubs"))).transpose()?,
             wanted,
-            is_negated: flag(set, "negate_authentication", path)?,
+            is_negated,
             weight,
             is_forbidden: flag(set, "forbidden", path)?,
             entries: self.subset(set, path)?,

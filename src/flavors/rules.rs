@@ -159,10 +159,11 @@ impl Rules {
         Ok(Answered::Json(Json::Object(members.collect()).to_text()))
     }
 
-    /// A flavor as it holds for the users of a hub about whom nothing more is known.
+    /// A flavor as it holds for the users of a hub about whom nothing more is known. Sets of users start from all flavors, so
+    /// that it need not be among the hub's.
     pub fn flavor(&self, hub: &Credential, name: &str) -> Option<&Flavor> {
         let Source::Book(book) = &self.flavors else { return None };
         let entries = book.of_hub(hub.as_str()).ok()?.entries;
-        entries.iter().find(|(known, _)| known == name).map(|(_, flavor)| flavor)
+        entries.iter().chain(&book.all).find(|(known, _)| known == name).map(|(_, flavor)| flavor)
     }
 }

@@ -246,7 +246,7 @@ fn what_was_passed_over_is_refused() {
 #[test]
 fn what_has_no_effect_is_told() {
     let yaml = "flavors: {a: {}, b: {}}\nflavours: {}\nhubs: {x: {flavors: [a, c], flavorsOverride: {b: {max: 1}}}}\n\
-                users: {y: {flavor: [a]}}";
+                users: {y: {flavor: [a]}, z: {negate_authentication: true}}";
     let parsed = parse::<Flavor>(yaml).unwrap().unwrap();
     let warnings: Vec<_> = parsed.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -258,8 +258,20 @@ fn what_has_no_effect_is_told() {
             "`hubs.x.flavorsOverride.b`: is not among those of the set: without effect",
             "`users.y.flavor`: is not known and is ignored",
             "`users.y.authentication`: is missing: nobody matches",
+            "`users.z.authentication`: is missing: everybody matches of whom the hub says anything",
         ]
     );
+}
+
+#[test]
+fn a_flavor_that_only_users_have_is_found_and_a_hub_s_own_comes_first() {
+    let yaml = "flavors: {a: {warn_minutes: 1}, b: {warn_minutes: 2}}\n\
+                hubs: {x: {jupyterhub_name: [hub1], flavors: [a], flavorsOverride: {a: {warn_minutes: 3}}}}";
+    let book = parse::<Flavor>(yaml).unwrap().unwrap().book;
+    let rules = Rules { flavors: Source::Book(book.into()), credits: Source::Absent };
+    let hub = Credential::parse("hub1").unwrap();
+    let warning = |name| rules.flavor(&hub, name).and_then(|it| it.warning).map(|it| it.as_mins());
+    assert_eq!([warning("a"), warning("b"), warning("c")], [Some(3), Some(2), None]);
 }
 
 #[test]

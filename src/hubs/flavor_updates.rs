@@ -34,7 +34,7 @@ const ATTEMPTS: u32 = 4;
 const AT_ONCE: usize = 16;
 /// URLs of one hub: one for each system that it shows.
 const MOST_URLS: usize = 16;
-/// Services of a hub whose Secrets are looked at after a restart.
+/// Services of a hub whose Secrets are looked at after a restart: they may name several URLs.
 const MOST_LOOKED_AT: usize = 3;
 
 /// What `app` hands in.
@@ -223,9 +223,8 @@ impl Teller {
         let mut looked_at: HashMap<Credential, usize> = HashMap::new();
         for record in alive {
             self.services.insert(record.sequence, record.credential.clone());
-            let is_known = self.targets.keys().any(|(of, _)| *of == record.credential);
             let looks = looked_at.entry(record.credential.clone()).or_default();
-            if record.state != ServiceState::Running || is_known || *looks >= MOST_LOOKED_AT {
+            if record.state != ServiceState::Running || *looks >= MOST_LOOKED_AT {
                 continue;
             }
             *looks += 1;
@@ -236,6 +235,8 @@ impl Teller {
                 self.keep(&record.credential, address);
             }
         }
+        // Whatever changed while nobody led.
+        self.targets.values_mut().for_each(Target::due);
         true
     }
 

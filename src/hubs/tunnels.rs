@@ -4,9 +4,11 @@
 //! As a restart notice it is owed from the start of the process on and written down, and whoever leads asks. What fails in
 //! passing is tried again a few times; a hub that refuses is not asked again: it may stop the server for which it is asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::{StreamExt, stream};
 use http::StatusCode;
 use serde_json::json;
@@ -27,6 +29,7 @@ const OWED: &str = "outpost-tunnels";
 /// Between looks for what other processes owe.
 const OWED_ELSEWHERE: Duration = Duration::from_secs(5);
 const STORE_PAUSE: Duration = Duration::from_secs(2);
+/// Servers of one hub.
 const AT_ONCE: usize = 8;
 const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -115,12 +118,21 @@ impl Tunnels {
             it.server_name.outpost_name().is_some()
                 && config.outpost.get(it.credential.as_str()).is_some_and(|hub| hub.tunnels_at_restart)
         };
-        stream::iter(running.into_iter().filter(is_wanted))
-            .for_each_concurrent(AT_ONCE, |record| async move { self.make(&record).await })
-            .await;
+        let mut by_hub: BTreeMap<_, Vec<ServiceRecord>> = BTreeMap::new();
+        for record in running.into_iter().filter(is_wanted) {
+            by_hub.entry(record.credential.clone()).or_default().push(record);
+        }
+        // All hubs at once: one that hangs is in no other one's way.
+        join_all(by_hub.into_values().map(|records| self.make_all(records))).await;
         // A start since then owes them again.
         parts.store.notice_was_taken(OWED, starts).await?;
         Ok(())
+    }
+
+    /// Those of one hub.
+    async fn make_all(&self, records: Vec<ServiceRecord>) {
+        let make = |record| async move { self.make(&record).await };
+        stream::iter(records).for_each_concurrent(AT_ONCE, make).await;
     }
 
     async fn make(&self, record: &ServiceRecord) {

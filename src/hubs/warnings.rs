@@ -1,11 +1,13 @@
 //! Warns users whose servers are to be stopped soon, because the time of their flavor is over. Where the hub wants to hear is
 //! read from the Secret that owns the server.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::client::{HubClient, HubError, with_causes};
@@ -15,10 +17,10 @@ use super::progress::send;
 use super::secret::of_secret;
 use crate::cluster::{Cluster, Deadline};
 use crate::config::SharedConfig;
-use crate::domain::Clock;
 use crate::domain::news::{EndingService, News};
+use crate::domain::{Clock, Credential};
 
-/// Servers whose users are warned at the same time; more wait.
+/// Servers of a hub whose users are warned at the same time; more of this hub wait.
 const AT_ONCE: usize = 16;
 const READING_TIME: Duration = Duration::from_secs(5);
 /// A hub that is away for a moment hears of it later.
@@ -39,14 +41,17 @@ pub struct WarningParts {
 pub async fn warn_forever(parts: WarningParts, mut news: mpsc::Receiver<News>) {
     let client = HubClient::default();
     let mut warning = JoinSet::new();
+    let mut turns: HashMap<Credential, Arc<Semaphore>> = HashMap::new();
     while let Some(it) = news.recv().await {
         let News::EndsSoon(ending) = it else { continue };
-        while warning.len() >= AT_ONCE {
-            warning.join_next().await;
-        }
         while warning.try_join_next().is_some() {}
+        // Waited for by the task alone: a hub that hangs is in nobody else's way.
+        let turn = turns.entry(ending.credential.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone();
         let (parts, client) = (parts.clone(), client.clone());
-        warning.spawn(async move { warn(&parts, &client, &ending).await });
+        warning.spawn(async move {
+            let _turn = turn.acquire().await;
+            warn(&parts, &client, &ending).await;
+        });
     }
 }
 
@@ -109,7 +114,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::domain::{AppliedObject, Credential};
+    use crate::domain::AppliedObject;
 
     #[test]
     fn a_warning_says_when() {

@@ -56,11 +56,13 @@ impl Services {
     /// Starts a service and waits until its main container is ready. What fails leaves nothing.
     pub async fn start_and_wait(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, UpError> {
         let (services, begun, timeout) = (self.clone(), Instant::now(), timeout_of(&request));
+        let runtime = self.runtime_of(&request);
         let request = StartRequest { is_awaited: true, ..request };
         let asked = self.clock.now();
         let work = async move {
             let record = services.start(request).await?;
             let Err(error) = services.come_up(&record, begun, timeout).await else {
+                services.count_runtime(&record, runtime).await;
                 services.note_answered(record.sequence).await;
                 services.announce(News::Answered { sequence: record.sequence });
                 return Ok(record);
@@ -84,20 +86,25 @@ impl Services {
     /// Starts a service; what becomes of it is told by polls.
     pub async fn start_in_background(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
         let (services, begun, timeout) = (self.clone(), Instant::now(), timeout_of(&request));
+        let runtime = self.runtime_of(&request);
         let work = async move {
             let record = services.start(request).await?;
             let (waiting, started) = (services.clone(), record.clone());
-            tokio::spawn(async move { waiting.end_when_late(started, begun, timeout).await }.in_current_span());
+            let late = async move {
+                waiting.end_when_late(&started, begun, timeout).await;
+                waiting.count_runtime(&started, runtime).await;
+            };
+            tokio::spawn(late.in_current_span());
             Ok(record)
         };
         tokio::spawn(work.in_current_span()).await?
     }
 
     /// Until the server is up, or over.
-    async fn end_when_late(self: Arc<Self>, record: ServiceRecord, begun: Instant, timeout: Duration) {
-        while let Err(UpError::TooSlow { details, .. }) = self.come_up(&record, begun, timeout).await {
+    async fn end_when_late(self: &Arc<Self>, record: &ServiceRecord, begun: Instant, timeout: Duration) {
+        while let Err(UpError::TooSlow { details, .. }) = self.come_up(record, begun, timeout).await {
             // Until it is back, the database or the API server, the server may have come up.
-            if self.is_certainly_late(&record).await {
+            if self.is_certainly_late(record).await {
                 match self.end_with(record.clone(), *details).await {
                     Ok(_) => return,
                     Err(error) => tracing::warn!(%error, "a start that took too long is ended later"),

@@ -10,8 +10,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Services;
+use super::plan::StartRequest;
 use crate::domain::news::{EndingService, News};
-use crate::domain::{Moment, ServiceState};
+use crate::domain::{Moment, ServiceRecord, ServiceState};
 use crate::flavors::SharedRules;
 use crate::store::{EndDate, StoreError};
 
@@ -58,26 +59,42 @@ impl Services {
         let (mut next, count): (Option<Duration>, _) = (None, dates.len());
         for it in dates {
             let end = ends.note(&it, now, date);
-            let left = end.due.since(now);
-            if left.is_zero() {
-                self.end_by_date(it.sequence).await?;
-                continue;
-            }
             let warning = it.flavor.as_deref().and_then(|name| rules.flavor(&it.credential, name)?.warning);
-            let warning = warning.and_then(|it| Duration::try_from(it).ok()).filter(|_| !end.is_warned);
-            let until_next = match warning {
-                Some(warning) if left <= warning => {
-                    end.is_warned = true;
-                    self.warn_of_end(it.sequence, left).await?;
-                    left
+            match self.look_at_end(it.sequence, end, warning, now).await {
+                Ok(until_next) => next = [next, until_next].into_iter().flatten().min(),
+                // It must not be in the way of the others.
+                Err(error) => {
+                    tracing::warn!(sequence = it.sequence, %error, "the end date of a service is looked at later");
                 }
-                Some(warning) => left - warning,
-                None => left,
-            };
-            next = Some(next.map_or(until_next, |it| it.min(until_next)));
+            }
         }
         metrics::gauge!("k8smgr_services_with_end_date").set(count as f64);
         Ok(next)
+    }
+
+    /// Gives how long nothing more is to be done for one service. `None`: nothing any more.
+    async fn look_at_end(
+        self: &Arc<Self>,
+        sequence: i64,
+        end: &mut End,
+        warning: Option<SignedDuration>,
+        now: Moment,
+    ) -> Result<Option<Duration>, StoreError> {
+        let left = end.due.since(now);
+        if left.is_zero() {
+            self.end_by_date(sequence).await?;
+            return Ok(None);
+        }
+        let warning = warning.and_then(|it| Duration::try_from(it).ok()).filter(|_| !end.is_warned);
+        Ok(Some(match warning {
+            Some(warning) if left <= warning => {
+                self.warn_of_end(sequence, left).await?;
+                end.is_warned = true;
+                left
+            }
+            Some(warning) => left - warning,
+            None => left,
+        }))
     }
 
     async fn end_by_date(self: &Arc<Self>, sequence: i64) -> Result<(), StoreError> {
@@ -112,6 +129,34 @@ impl Services {
             left: SignedDuration::try_from(left).unwrap_or(SignedDuration::MAX),
         })));
         Ok(())
+    }
+}
+
+/// How long a start's server may run, and when the start was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Runtime {
+    length: Option<SignedDuration>,
+    asked: Timestamp,
+}
+
+impl Services {
+    /// To be called before the start.
+    pub(super) fn runtime_of(&self, request: &StartRequest) -> Runtime {
+        Runtime { length: request.claim().and_then(|it| it.runtime), asked: self.clock.now() }
+    }
+
+    /// The server is up: its time counts from here. Until now its end was the one that was noted when everything was made.
+    pub(super) async fn count_runtime(&self, record: &ServiceRecord, runtime: Runtime) {
+        // One that was started before, by the same request, has its end.
+        let Some(length) = runtime.length.filter(|_| record.start_date >= runtime.asked) else { return };
+        let Ok(ends_at) = self.clock.now().checked_add(length) else { return };
+        match self.store.set_end_date(record.sequence, ends_at).await {
+            Ok(true) => self.known.set_end_date(record.sequence, ends_at),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(sequence = record.sequence, %error, "the time of a service counts from before it was up");
+            }
+        }
     }
 }
 

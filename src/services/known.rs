@@ -151,6 +151,14 @@ impl Known {
         }
     }
 
+    pub fn set_end_date(&self, sequence: i64, ends_at: Timestamp) {
+        let mut starts = self.write();
+        starts.note_change(sequence);
+        if let Some(known) = starts.by_sequence.get_mut(&sequence) {
+            Arc::make_mut(known).ends_at = Some(ends_at);
+        }
+    }
+
     pub fn remove(&self, sequence: i64) {
         let mut starts = self.write();
         starts.note_change(sequence);

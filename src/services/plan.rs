@@ -71,7 +71,7 @@ impl StartRequest {
         }
     }
 
-    fn claim(&self) -> Option<&Claim> {
+    pub(super) fn claim(&self) -> Option<&Claim> {
         self.flavor.as_ref().ok().and_then(Option::as_ref)
     }
 }

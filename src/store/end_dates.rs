@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::schema::services::dsl;
 use super::services::{readable, time};
-use super::{Store, StoreError, query};
+use super::{Change, Store, StoreError, query};
 use crate::domain::Credential;
 use crate::domain::record::ServiceState;
 
@@ -19,7 +19,7 @@ pub struct EndDate {
 }
 
 impl Store {
-    /// The services that run and have an end.
+    /// The services that run and have an end. One row that cannot be read must not hide the others.
     pub async fn end_dates(&self) -> Result<Vec<EndDate>, StoreError> {
         let rows = query!(self.read, |connection| dsl::services
             .filter(dsl::state.eq(ServiceState::Running.as_str()))
@@ -31,6 +31,25 @@ impl Store {
             let credential = readable("credential", &credential, |it| Credential::parse(it).ok())?;
             Ok(EndDate { sequence, credential, flavor, ends_at: time("end date", ends_at)? })
         };
-        rows.into_iter().map(date).collect()
+        let skipped = |sequence: i64, error: &StoreError| {
+            tracing::error!(sequence, %error, "a stored end date is skipped");
+        };
+        let dates = rows.into_iter().filter_map(|row| {
+            let sequence = row.0;
+            date(row).inspect_err(|error| skipped(sequence, error)).ok()
+        });
+        Ok(dates.collect())
+    }
+
+    /// Another end of a service. False: it does not run any more, and nothing was written.
+    pub async fn set_end_date(&self, sequence: i64, ends_at: Timestamp) -> Result<bool, StoreError> {
+        let ends_at = ends_at.as_microsecond();
+        let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
+            dsl::services.find(sequence)
+        )
+        .filter(dsl::state.eq(ServiceState::Running.as_str()))
+        .set(dsl::ends_at.eq(ends_at))
+        .execute(connection))?;
+        Ok(changed == 1)
     }
 }

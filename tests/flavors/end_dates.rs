@@ -27,10 +27,12 @@ async fn is_gone(app: &TestApp, name: &str) {
 
 #[tokio::test]
 async fn a_service_is_stopped_when_its_time_is_over_and_not_before() {
-    let app = start(looking_often(hubs()), Some(BRIEF)).await;
+    let flavors = format!("{BRIEF}  shorter: {{max: 5, runtime: {{minutes: 116}}}}\n");
+    let app = start(looking_often(hubs()), Some(&flavors)).await;
     let before = app.clock.now();
     assert_eq!(start_server(&app, HUB1, "e1", "brief", 7).await.status, 200);
     assert_eq!(start_server(&app, HUB1, "e2", "long", 7).await.status, 200);
+    assert_eq!(start_server(&app, HUB1, "e3", "shorter", 7).await.status, 200);
     let listed = ask(&app, HUB1, "/services/").await.value();
     let ends: Vec<_> = listed.as_array().unwrap().iter().map(|it| it["end_date"].as_str().unwrap()).collect();
     assert_eq!(ends[1], "9999-12-31T23:59:59.999999");
@@ -42,11 +44,14 @@ async fn a_service_is_stopped_when_its_time_is_over_and_not_before() {
     // Once it was seen, only time that goes by ends it.
     eventually("its end was looked at", async || {
         let page = app.send(&Request::get("/metrics")).await.body;
-        page.lines().any(|it| it == "k8smgr_services_with_end_date 1").then_some(())
+        page.lines().any(|it| it == "k8smgr_services_with_end_date 2").then_some(())
     })
     .await;
     app.clock.advance(Duration::from_secs(7200 - 300));
     app.clock.set_wall_clock_by(jiff::SignedDuration::from_hours(24));
+    // A look after the jump ends this one, and has passed by the other, which is older.
+    app.clock.advance(Duration::from_secs(90));
+    is_gone(&app, "e3").await;
     ask(&app, HUB1, "/services/e1/s").await.assert(200, r#"{"status":null,"logs":[]}"#);
     app.clock.advance(Duration::from_secs(600));
     is_gone(&app, "e1").await;
@@ -54,7 +59,10 @@ async fn a_service_is_stopped_when_its_time_is_over_and_not_before() {
     ask(&app, HUB1, "/services/e2/s").await.assert(200, r#"{"status":null,"logs":[]}"#);
     ask(&app, HUB1, "/flavors").await.assert(
         200,
-        r#"{"long":{"max":5,"current":1},"brief":{"max":5,"runtime":{"hours":2},"warn_minutes":10,"current":0}}"#,
+        concat!(
+            r#"{"long":{"max":5,"current":1},"brief":{"max":5,"runtime":{"hours":2},"warn_minutes":10,"current":0},"#,
+            r#""shorter":{"max":5,"runtime":{"minutes":116},"current":0}}"#,
+        ),
     );
     stop_all(&app).await;
     app.end().await;

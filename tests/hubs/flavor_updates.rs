@@ -120,21 +120,22 @@ async fn without_a_token_nothing_is_sent_and_one_may_be_configured() {
 #[tokio::test]
 async fn one_update_is_under_way_at_a_time_and_what_changed_meanwhile_is_one_more() {
     let hub = HubReceiver::start().await;
-    hub.hold(PATH);
     let app = TestApp::start().await;
-    let mut records = Vec::new();
-    for name in ["a", "b", "c", "d"] {
-        let start = lab(&hub, name).with("JUPYTERHUB_FLAVORS_UPDATE_TOKEN", "flavtok");
-        records.push(start.start(&app).await);
-        updated(&hub, 0).await;
-    }
-    assert_eq!(hub.told_at(PATH).len(), 1, "the hub has not answered yet");
+    let start = |name| lab(&hub, name).with("JUPYTERHUB_FLAVORS_UPDATE_TOKEN", "flavtok");
+    let first = start("a").start(&app).await;
+    updated(&hub, 0).await;
+    serves(&app, &first).await;
+    // For as short as can be: at its own time-out the request is over.
+    hub.hold(PATH);
+    let second = start("b").start(&app).await;
+    eventually("an update is held", async || (hub.held_at_once() > 0).then_some(())).await;
+    let told = hub.told_at(PATH).len();
+    stop(&app, &first).await;
+    assert_eq!(hub.told_at(PATH).len(), told, "the hub has not answered yet");
     hub.release();
-    updated(&hub, 1).await;
+    updated(&hub, told).await;
     assert_eq!(hub.held_at_once(), 1);
-    for record in &records {
-        stop(&app, record).await;
-    }
+    stop(&app, &second).await;
     app.end().await;
 }
 

@@ -81,11 +81,17 @@ async fn a_hub_that_fails_is_asked_five_times_and_one_that_refuses_once() {
     hub.answer("/hub/api/users/setuptunnel/ann/fails", 500);
     hub.answer("/hub/api/users/setuptunnel/ann/refuses", 400);
     let mut app = switched_on().start().await;
+    let mut records = Vec::new();
     for name in ["fails", "refuses"] {
         let record = lab(&hub, name, "t").start(&app).await;
         serves(&app, &record).await;
+        records.push(record);
     }
     app.restart().await;
+    // Until its pod is seen again, no hub is asked: attempts would go by.
+    for record in &records {
+        serves(&app, record).await;
+    }
     let failed = r#"k8smgr_tunnels_total{credential="jupyterhub",outcome="failed"}"#;
     for attempt in 1..=5 {
         eventually("it is asked again", async || {
@@ -108,8 +114,17 @@ async fn nobody_is_asked_where_it_is_not_switched_on() {
     let record = lab(&hub, "lab", "t").start(&app).await;
     serves(&app, &record).await;
     app.restart().await;
-    assert_eq!(app.app().store.owed_notices().await.unwrap(), []);
     serves(&app, &record).await;
-    app.end().await;
     assert_eq!(tunnels(&hub), []);
+
+    // From here on it is, and while the hub has not answered the database says of how many starts it is owed.
+    hub.hold("/hub/api/users/setuptunnel/");
+    app.edit_config(|config| config["outpost"] = json!({"jupyterhub": {"tunnels_at_restart": true}}));
+    app.restart().await;
+    eventually("it is asked for", async || (tunnels(&hub).len() == 1).then_some(())).await;
+    let owed = app.app().store.owed_notices().await.unwrap();
+    assert_eq!(owed, [("outpost-tunnels".to_owned(), 1)], "of the starts before nothing was owed");
+    hub.release();
+    nothing_is_owed(&app).await;
+    app.end().await;
 }

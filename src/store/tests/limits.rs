@@ -138,6 +138,11 @@ pub async fn services_with_an_end_are_found_while_they_run(database: TestDatabas
         EndDate { sequence: first.sequence, credential: credential("hub"), flavor: None, ends_at: later.unwrap() };
     assert_eq!(store.end_dates().await.unwrap(), [expected]);
     assert_eq!(store.service(first.sequence).await.unwrap().unwrap().ends_at, later);
+    let latest = at("2026-11-20T11:01:00.000002Z");
+    assert!(store.set_end_date(first.sequence, latest.unwrap()).await.unwrap());
+    assert_eq!(store.service(first.sequence).await.unwrap().unwrap().ends_at, latest);
     store.begin_stop(first.sequence).await.unwrap();
     assert_eq!(store.end_dates().await.unwrap(), []);
+    assert!(!store.set_end_date(first.sequence, later.unwrap()).await.unwrap());
+    assert_eq!(store.service(first.sequence).await.unwrap().unwrap().ends_at, latest);
 }
