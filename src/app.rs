@@ -29,7 +29,7 @@ use crate::leader::{Election, Leader};
 use crate::log_handlers;
 use crate::metrics_page::MetricsPage;
 use crate::reload::{Reloader, RuleFiles, follow_forever};
-use crate::services::{Services, Site, end_services_forever, follow_changes, recover_forever};
+use crate::services::{Services, Site, end_services_forever, follow_changes, recover_forever, stop_unanswered_forever};
 use crate::store::{CryptKeys, DatabaseUrl, ProcessLock, Store};
 use crate::stored_log_handlers::StoredLogHandlers;
 use crate::tls::{ServerTls, TlsFiles};
@@ -69,7 +69,7 @@ pub struct App {
     recovery: JoinHandle<()>,
     /// Stops what has run for as long as it may.
     ending: JoinHandle<()>,
-    /// What goes on for hubs.
+    /// What goes on for hubs, and looks at what they were never told.
     telling: Vec<JoinHandle<()>>,
     service_changes: JoinHandle<()>,
     log_changes: JoinHandle<()>,
@@ -172,7 +172,7 @@ impl App {
         let service_changes = store.changes().await;
         services.remember_all().await.context("failed to read the stored services")?;
         services.watch_what_runs();
-        let telling = telling::begin(telling::Parts {
+        let mut telling = telling::begin(telling::Parts {
             config: config.clone(),
             cluster,
             store: store.clone(),
@@ -216,6 +216,7 @@ impl App {
         let (ended, end_date_check) = (services.clone(), end_date_check_seconds);
         let ending = move || end_services_forever(ended.clone(), rules.clone(), end_date_check);
         let ending = tokio::spawn(leader.clone().while_leading(ending));
+        telling.push(tokio::spawn(stop_unanswered_forever(services.clone(), leader.clone())));
         let forwarded = user_jobs.clone();
         let forwarding = tokio::spawn(leader.clone().while_leading(move || user_jobs::lead(forwarded.clone())));
         let service_changes = tokio::spawn(follow_changes(services.clone(), service_changes));

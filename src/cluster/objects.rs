@@ -123,6 +123,17 @@ impl Cluster {
         mark: &Mark,
         deadline: Deadline,
     ) -> Result<Deletion, ClusterError> {
+        self.delete_within(target, mark, None, deadline).await
+    }
+
+    /// The same, and what runs gets so many seconds to end instead of its own.
+    pub async fn delete_within(
+        &self,
+        target: &AppliedObject,
+        mark: &Mark,
+        grace_seconds: Option<u32>,
+        deadline: Deadline,
+    ) -> Result<Deletion, ClusterError> {
         let api = match self.api(target, deadline).await {
             Ok(api) => api,
             // The kind is no longer served: its objects went with it.
@@ -138,6 +149,7 @@ impl Cluster {
             },
         };
         let parameters = DeleteParams {
+            grace_period_seconds: grace_seconds,
             preconditions: Some(Preconditions { uid: Some(uid), resource_version: None }),
             ..DeleteParams::background()
         };
@@ -148,7 +160,7 @@ impl Cluster {
             // The name is another object's since: one that an update made anew, or somebody else's.
             Err(error) if error.is_conflict() => {
                 let unknown = AppliedObject { uid: None, ..target.clone() };
-                Box::pin(self.delete(&unknown, mark, deadline)).await
+                Box::pin(self.delete_within(&unknown, mark, grace_seconds, deadline)).await
             }
             Err(error) => Err(error),
         }

@@ -37,8 +37,9 @@ pub enum EnvironmentError {
     EndDateInterval(String),
     #[error("SQL_DATABASE is needed with SQL_ENGINE={0}")]
     MissingDatabase(String),
-    #[error("`{name}` in usernames cannot be a user: {reason}")]
-    NotAUser { name: String, reason: NameError },
+    /// Without the text: it may be a password in the wrong place.
+    #[error("item {position} of usernames cannot be a user: {reason}")]
+    NotAUser { position: usize, reason: NameError },
 }
 
 /// What the environment says. An empty variable counts as not set.
@@ -191,11 +192,11 @@ fn outpost_users(variables: &BTreeMap<String, String>) -> Result<Vec<(Credential
         let text = variables.get(name).map(String::as_str).unwrap_or_default();
         text.split(';').filter(|it| !it.is_empty()).map(str::to_owned).collect::<Vec<_>>()
     };
-    let user = |(name, password): (String, String)| match Credential::parse(&name) {
+    let user = |(index, (name, password)): (usize, (String, String))| match Credential::parse(&name) {
         Ok(credential) => Ok((credential, SecretString::from(password))),
-        Err(reason) => Err(EnvironmentError::NotAUser { name, reason }),
+        Err(reason) => Err(EnvironmentError::NotAUser { position: index + 1, reason }),
     };
-    items(USERNAMES).into_iter().zip(items(PASSWORDS)).map(user).collect()
+    items(USERNAMES).into_iter().zip(items(PASSWORDS)).enumerate().map(user).collect()
 }
 
 fn label(name: &'static str, value: String) -> Result<String, EnvironmentError> {

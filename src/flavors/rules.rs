@@ -77,6 +77,11 @@ pub enum Answered {
 }
 
 impl Rules {
+    /// Whether there is a file of flavors.
+    pub fn has_flavors(&self) -> bool {
+        !matches!(self.flavors, Source::Absent)
+    }
+
     /// What a start counts as, if anything is counted. Whether there is room is the store's to say.
     pub fn claim(&self, wanted: &Wanted<'_>) -> Result<Result<Option<Claim>, Refusal>, AuthenticationError> {
         let book = match &self.flavors {

@@ -48,16 +48,14 @@ pub async fn start_request(
     if user_options.to_text().len() > LONGEST_USER_OPTIONS {
         wrong.push(("user_options", format!("Ensure this field has no more than {LONGEST_USER_OPTIONS} bytes.")));
     }
-    let flavor = flavor(user_options.get("flavor"));
-    note("user_options", &flavor, &mut wrong);
     let certs = certs_data(body.get("certs")).map_err(|error| error.to_string());
     note("certs", &certs, &mut wrong);
-    let (Ok(server_name), Ok(start_id), Ok(jhub_user_id), Ok(service), Ok(flavor), Ok(certs), []) =
-        (name, start_id, user_id, service, flavor, certs, wrong.as_slice())
+    let (Ok(server_name), Ok(start_id), Ok(jhub_user_id), Ok(service), Ok(certs), []) =
+        (name, start_id, user_id, service, certs, wrong.as_slice())
     else {
         return Err(ApiError::WrongFields(wrong));
     };
-    let flavor = claim(rules, config, credential, &server_name, flavor.as_deref())?;
+    let flavor = claim(rules, config, credential, &server_name, user_options.get("flavor"))?;
     let object_id = ObjectId::new(&server_name, &start_id);
     let chosen = choose(credential, &service);
     let env = secret_data(&chosen.config, &env, &headers(call), server_name.as_str(), &object_id)
@@ -158,25 +156,27 @@ fn service(value: &Json) -> Result<ServiceName, String> {
     ServiceName::parse(text).map_err(|error: NameError| format!("service: {error}"))
 }
 
-fn flavor(value: Option<&Json>) -> Result<Option<String>, String> {
-    match value {
-        None | Some(Json::Null) => Ok(None),
-        Some(Json::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err("flavor: Not a valid string.".to_owned()),
-    }
-}
-
 /// Hubs of this protocol say nothing of who a user is.
 fn claim(
     rules: &Rules,
     config: &Config,
     hub: &Credential,
     server_name: &ServerName,
-    flavor: Option<&str>,
+    flavor: Option<&Json>,
 ) -> Result<Result<Option<Claim>, Refusal>, ApiError> {
     if config.hubs.get(hub.as_str()).is_some_and(|it| !it.flavors) {
         return Ok(Ok(None));
     }
+    let flavor = match flavor {
+        None | Some(Json::Null) => None,
+        Some(Json::String(text)) => Some(text.as_str()),
+        // Where there are no flavors the option is whatever the description makes of it.
+        Some(_) if !rules.has_flavors() => None,
+        Some(_) => {
+            let text = "flavor: Not a valid string.".to_owned();
+            return Err(ApiError::WrongFields(vec![("user_options", text)]));
+        }
+    };
     let wanted = Wanted {
         hub,
         server_name: server_name.as_str(),

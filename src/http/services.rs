@@ -94,7 +94,7 @@ pub(super) fn count_poll(answer: PollAnswer) {
     counters[answer as usize].increment(1);
 }
 
-pub(super) fn count_stop(stopped: Result<(), StopError>) -> Result<(), StopError> {
+pub(super) fn count_stop<T>(stopped: Result<T, StopError>) -> Result<T, StopError> {
     let outcome = if stopped.is_ok() { "stopped" } else { "not_found" };
     metrics::counter!("k8smgr_stops_total", "outcome" => outcome).increment(1);
     stopped

@@ -5,12 +5,18 @@ use std::collections::BTreeMap;
 use super::templates::{NameTemplateError, Properties, fitting};
 use crate::domain::Json;
 
+const MOST_LABELS: usize = 64;
+
 /// `extra_labels` with their templates expanded. What is no object counts as not sent.
 pub fn of_start(
     extra_labels: Option<&Json>,
     properties: &Properties<'_>,
 ) -> Result<BTreeMap<String, String>, NameTemplateError> {
     let Some(Json::Object(members)) = extra_labels else { return Ok(BTreeMap::new()) };
+    if members.len() > MOST_LABELS {
+        let reason = format!("there are more than {MOST_LABELS} labels");
+        return Err(NameTemplateError::Template { template: "extra_labels".to_owned(), reason });
+    }
     members.iter().map(|(key, text)| Ok((key.clone(), properties.expand(&text.python_str())?))).collect()
 }
 

@@ -10,6 +10,8 @@ pub const DNS_NAME: &str = "{name}.{namespace}.svc.cluster.local";
 /// Pods may have longer names; Services and labels may not.
 const LONGEST: usize = 63;
 const HASH_DIGITS: usize = 12;
+/// Far more than any name takes; names of users may be long, and stand in a template again and again.
+const LONGEST_EXPANDED: usize = 4096;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameTemplateError {
@@ -81,6 +83,9 @@ fn expand(template: &str, value: impl Fn(&str) -> Option<String>) -> Result<Stri
     while let Some(at) = rest.find(['{', '}']) {
         let (plain, from) = rest.split_at(at);
         expanded.push_str(plain);
+        if expanded.len() > LONGEST_EXPANDED {
+            return Err(error(format!("it becomes longer than {LONGEST_EXPANDED} bytes")));
+        }
         if let Some(after) = from.strip_prefix("{{") {
             expanded.push('{');
             rest = after;
@@ -171,6 +176,7 @@ mod tests {
             ("{username:.3}", "`username:.3` is not known"),
             ("{username", "a bracket stands alone"),
             ("a}b", "a bracket stands alone"),
+            (&"{username}".repeat(2000), "longer than 4096 bytes"),
             ("Bad_Name", "`Bad_Name`, which is no name for a pod"),
             ("{unescaped_username}", "`Ann.B`, which is no name"),
             ("", "``, which is no name"),

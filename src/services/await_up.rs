@@ -13,6 +13,7 @@ use tracing::Instrument;
 use super::judge::{End, Judged, Judgement};
 use super::plan::StartRequest;
 use super::{Services, StartError};
+use crate::cluster::Deadline;
 use crate::domain::news::News;
 use crate::domain::record::Details;
 use crate::domain::status::{Failure, MainContainer, PodObservation};
@@ -22,6 +23,7 @@ use crate::domain::{ServiceRecord, ServiceState};
 const JUDGE_AGAIN: Duration = Duration::from_secs(1);
 /// Between attempts to write down that a start took too long.
 const END_AGAIN: Duration = Duration::from_secs(5);
+const LOOK_TIME: Duration = Duration::from_secs(3);
 /// A start whose hub does not say how long it may take.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -56,15 +58,24 @@ impl Services {
         let (services, begun, timeout) = (self.clone(), Instant::now(), timeout_of(&request));
         let runtime = self.runtime_of(&request);
         let request = StartRequest { is_awaited: true, ..request };
+        let asked = self.clock.now();
         let work = async move {
             let record = services.start(request).await?;
             let Err(error) = services.come_up(&record, begun, timeout).await else {
                 services.count_runtime(&record, runtime).await;
+                services.note_answered(record.sequence).await;
                 services.announce(News::Answered { sequence: record.sequence });
                 return Ok(record);
             };
-            if !matches!(error, UpError::Stopped) {
-                // There may be nothing left to stop.
+            // One that was asked for before may be up, though it cannot be seen now.
+            let was_there = record.start_date < asked;
+            let stops = match error {
+                UpError::Stopped | UpError::Start(_) => false,
+                UpError::TooSlow { .. } => !was_there,
+                UpError::Failed(_) => true,
+            };
+            if stops && let Err(error) = services.stop_start(record.clone()).await {
+                tracing::warn!(id = %record.object_id, %error, "a start that failed is stopped without the database");
                 let _ = services.stop_and_wait(&record.credential, &record.server_name).await;
             }
             Err(error)
@@ -74,23 +85,49 @@ impl Services {
 
     /// Starts a service; what becomes of it is told by polls.
     pub async fn start_in_background(self: &Arc<Self>, request: StartRequest) -> Result<ServiceRecord, StartError> {
-        let (begun, timeout) = (Instant::now(), timeout_of(&request));
+        let (services, begun, timeout) = (self.clone(), Instant::now(), timeout_of(&request));
         let runtime = self.runtime_of(&request);
-        let record = self.start(request).await?;
-        let (services, started) = (self.clone(), record.clone());
         let work = async move {
-            while let Err(UpError::TooSlow { details, .. }) = services.come_up(&started, begun, timeout).await {
-                match services.end_with(started.clone(), *details).await {
+            let record = services.start(request).await?;
+            let (waiting, started) = (services.clone(), record.clone());
+            let late = async move {
+                waiting.end_when_late(&started, begun, timeout).await;
+                waiting.count_runtime(&started, runtime).await;
+            };
+            tokio::spawn(late.in_current_span());
+            Ok(record)
+        };
+        tokio::spawn(work.in_current_span()).await?
+    }
+
+    /// Until the server is up, or over.
+    async fn end_when_late(self: &Arc<Self>, record: &ServiceRecord, begun: Instant, timeout: Duration) {
+        while let Err(UpError::TooSlow { details, .. }) = self.come_up(record, begun, timeout).await {
+            // Until it is back, the database or the API server, the server may have come up.
+            if self.is_certainly_late(record).await {
+                match self.end_with(record.clone(), *details).await {
                     Ok(_) => return,
-                    // The database is away: until it is back the server may have come up.
                     Err(error) => tracing::warn!(%error, "a start that took too long is ended later"),
                 }
-                tokio::time::sleep(END_AGAIN).await;
             }
-            services.count_runtime(&started, runtime).await;
-        };
-        tokio::spawn(work.in_current_span());
-        Ok(record)
+            tokio::time::sleep(END_AGAIN).await;
+        }
+    }
+
+    /// Looks past the cache: time alone is no evidence.
+    async fn is_certainly_late(&self, record: &ServiceRecord) -> bool {
+        if !self.cluster.is_synced(&record.objects) {
+            return false;
+        }
+        let pods = self.cluster.watches().observe(self.mark(record).service()).pods;
+        match pods.into_iter().filter(|it| !it.is_deleting).max_by_key(|it| it.created) {
+            Some(pod) => match self.cluster.look_at(&pod, Deadline::after(LOOK_TIME)).await {
+                Ok(now) => !now.is_some_and(|it| it.serves() && it.is_ready),
+                Err(_) => false,
+            },
+            // Its pods are in a cache that goes on only while the API server answers.
+            None => self.confirm_gone(&record.objects).await.is_ok() && !self.has_unseen_pods(record).await,
+        }
     }
 
     async fn come_up(

@@ -120,7 +120,7 @@ impl Services {
     }
 
     /// Reads the workloads directly: the cache may not have seen them yet. `None` when one is there.
-    async fn confirm_gone(&self, objects: &[AppliedObject]) -> Result<Option<End>, ClusterError> {
+    pub(super) async fn confirm_gone(&self, objects: &[AppliedObject]) -> Result<Option<End>, ClusterError> {
         let deadline = Deadline::after(CONFIRM_TIME);
         let mut end = None;
         for object in objects.iter().filter(|it| it.is_workload) {

@@ -33,6 +33,7 @@ mod survey;
 mod sweep;
 mod telling;
 mod turns;
+mod unanswered;
 mod unseen;
 mod unwritten;
 mod update;
@@ -59,6 +60,7 @@ pub use poll::{Polled, ServiceStatus};
 pub use recover::recover_forever;
 pub use sweep::SweepHalt;
 pub use telling::end_suspected_forever;
+pub use unanswered::stop_unanswered_forever;
 
 use crate::cluster::Cluster;
 use crate::cluster::watch::{Changes, WatchHealth};
@@ -116,6 +118,7 @@ pub struct Services {
     changes: Changes<i64>,
     /// The starts whose servers are waited for.
     awaited: Mutex<HashSet<i64>>,
+    unanswered: unanswered::Unanswered,
 }
 
 impl Services {
@@ -150,6 +153,7 @@ impl Services {
             news: RwLock::default(),
             changes: Changes::default(),
             awaited: Mutex::default(),
+            unanswered: unanswered::Unanswered::default(),
             suspicions: judge::Suspicions::default(),
             unseen: unseen::Unseen::default(),
         })

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tracing::Instrument;
+
 use super::{KnownService, PollError, Polled, Services, StopError};
 use crate::cluster::Deadline;
 use crate::domain::record::Details;
-use crate::domain::{Credential, ServerName, ServiceState};
+use crate::domain::{Credential, ServerName, ServiceRecord, ServiceState};
+use crate::store::StoreError;
 
 /// Of a server that ended and has no exit code.
 const NO_EXIT_CODE: i32 = 1;
@@ -30,7 +34,15 @@ impl Services {
         credential: &Credential,
         server_name: &ServerName,
     ) -> Result<Option<i32>, PollError> {
-        match self.poll(credential, server_name).await? {
+        let polled = match self.poll(credential, server_name).await {
+            // It is not written down yet.
+            Err(PollError::NotFound) if self.arrivals.holds(&(credential.clone(), server_name.clone())) => {
+                return Ok(None);
+            }
+            polled => polled?,
+        };
+        self.was_asked_for(credential, server_name);
+        match polled {
             polled if polled.is_running() => Ok(None),
             Polled::Remembered { service, details, .. } => exit_code(service.state, details.as_ref()),
             Polled::Status(status) => exit_code(status.record.state, status.details.as_ref()),
@@ -72,12 +84,43 @@ impl Services {
         credential: &Credential,
         server_name: &ServerName,
     ) -> Result<(), StopError> {
-        let is_stopping = |it: Arc<KnownService>| it.state == ServiceState::Stopping;
-        let is_on_its_way = self.arrivals.holds(&(credential.clone(), server_name.clone()));
-        if !is_on_its_way && self.known.newest(credential, server_name).is_some_and(is_stopping) {
-            return Err(StopError::NotFound);
+        let was_stopped = self.was_stopped(credential, server_name).await;
+        // Carried out all the same: a start on its way elsewhere is known there alone.
+        let stopped = self.stop(credential, server_name).await;
+        if was_stopped { Err(StopError::NotFound) } else { stopped }
+    }
+
+    async fn was_stopped(&self, credential: &Credential, server_name: &ServerName) -> bool {
+        if self.arrivals.holds(&(credential.clone(), server_name.clone())) {
+            return false;
         }
-        self.stop(credential, server_name).await
+        match self.store.is_shared() {
+            true => {
+                let named = self.store.services_named(credential, server_name);
+                let named = self.store.in_time_or_away(STOP_TIME, named).await.unwrap_or_default();
+                !named.is_empty() && named.iter().all(|it| it.state == ServiceState::Stopping)
+            }
+            false => self.known.newest(credential, server_name).is_some_and(|it| it.state == ServiceState::Stopping),
+        }
+    }
+
+    /// The same, with the last lines that the server wrote. A caller that hangs up ends none of it.
+    pub async fn stop_and_tell(
+        self: &Arc<Self>,
+        credential: &Credential,
+        server_name: &ServerName,
+        wants_logs: bool,
+    ) -> Result<Vec<String>, StopError> {
+        let (services, credential, server_name) = (self.clone(), credential.clone(), server_name.clone());
+        let work = async move {
+            let logs = match wants_logs {
+                true => services.log_lines(&credential, &server_name).await,
+                false => Vec::new(),
+            };
+            services.stop_and_wait(&credential, &server_name).await.map(|()| logs)
+        };
+        // It can only break off by a defect of ours, which the log tells of.
+        self.drain.spawn(work.in_current_span()).await.unwrap_or(Ok(Vec::new()))
     }
 
     /// The same, and waits a moment for that to be carried out.
@@ -89,11 +132,26 @@ impl Services {
         let known = self.known.newest(credential, server_name);
         let mut removed = known.as_ref().map(|it| self.changes.listen(it.sequence));
         self.stop_once(credential, server_name).await?;
-        let (Some(known), Some(changed)) = (known, &mut removed) else { return Ok(()) };
-        let is_carried_out =
-            async { while self.known.of_sequence(known.sequence).is_some() && changed.changed().await.is_ok() {} };
-        let _ = tokio::time::timeout(STOP_TIME, is_carried_out).await;
+        if let (Some(known), Some(changed)) = (known, &mut removed) {
+            self.wait_for_removal(known.sequence, changed).await;
+        }
         Ok(())
+    }
+
+    /// Stops this very start, whatever has its name by now, and waits a moment for that to be carried out.
+    pub(super) async fn stop_start(self: &Arc<Self>, record: ServiceRecord) -> Result<(), StoreError> {
+        let sequence = record.sequence;
+        let mut changed = self.changes.listen(sequence);
+        self.begin_stop(sequence).await?;
+        self.finish_stops(vec![record]);
+        self.wait_for_removal(sequence, &mut changed).await;
+        Ok(())
+    }
+
+    async fn wait_for_removal(&self, sequence: i64, changed: &mut watch::Receiver<()>) {
+        let is_carried_out =
+            async { while self.known.of_sequence(sequence).is_some() && changed.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(STOP_TIME, is_carried_out).await;
     }
 }
 

@@ -11,6 +11,9 @@ use crate::cluster::Deadline;
 use crate::domain::record::Details;
 use crate::domain::{AppliedObject, ServiceRecord, ServiceState};
 
+/// How long a replaced server may take to end: the newer one waits for it, and its user for both.
+const GRACE_SECONDS: u32 = 5;
+
 impl Services {
     /// Makes room for what `newest` is about to make.
     pub(super) async fn replace_older(
@@ -43,6 +46,10 @@ impl Services {
         let Some(older) = self.store.service(older.sequence).await? else { return Ok(()) };
         let mark = self.mark(&older);
         let Some((_, owned)) = older.objects.split_first() else { return Ok(()) };
+        // A pod's name is needed at once.
+        for pod in owned.iter().filter(|it| it.kind == "Pod" && !it.is_kept) {
+            self.cluster.delete_within(pod, &mark, Some(GRACE_SECONDS), deadline).await?;
+        }
         self.delete_all(owned, &mark, deadline).await?;
         // What is still going is waited for where its name is needed.
         self.delete_claims_of_stateful_sets(owned, &mark, deadline).await?;

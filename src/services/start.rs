@@ -266,7 +266,10 @@ impl Services {
     ) -> Result<(), StartError> {
         let mark = self.mark(record);
         let finish = Deadline::after(FINISH_TIME);
-        let Plan { objects: mut planned, files, config, runtime, .. } = plan;
+        let Plan { objects: mut planned, files, config, runtime, is_awaited, .. } = plan;
+        if is_awaited {
+            self.store.start_is_awaited(record.sequence).await?;
+        }
         // The home and the owner need nothing of each other, and nothing else may be made without both.
         let home = self.make_home(record, config, deadline);
         let (home, owner) = tokio::join!(home, self.create_owner(&mut planned, record, &mark, deadline));

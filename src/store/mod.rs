@@ -4,6 +4,7 @@
 //! leaves nothing open. Which of several processes wins is decided by the database, never by reading first.
 
 mod arrivals;
+mod awaited_starts;
 mod backup;
 mod changes;
 mod crypt_keys;

@@ -76,6 +76,12 @@ diesel::table! {
 }
 
 diesel::table! {
+    awaited_starts (sequence) {
+        sequence -> BigInt,
+    }
+}
+
+diesel::table! {
     restart_notices (hub) {
         hub -> Text,
         owed -> BigInt,

@@ -24,14 +24,14 @@ fn the_demo_has_no_findings() {
     let text = filled.into_iter().fold(text, |text, (name, value)| text.replace(name, value));
     fs::write(folder.path().join("config.json"), text).unwrap();
     let found = run(folder.path(), &["check"]);
-    assert_eq!(found.stdout, "5 descriptions, 2 credentials, 1 stage: no findings\n");
+    assert_eq!(found.stdout, "6 descriptions, 3 credentials, 1 stage: no findings\n");
 }
 
 /// The examples for a cluster as the Helm chart configures them.
 fn examples(folder: &Path) {
     for hub in ["hub", "outpost"] {
         copy(&root().join("service_descriptions").join(hub), &folder.join("examples").join(hub));
-        copy(&root().join("userhome_skel/hub"), &folder.join("skeleton").join(hub));
+        copy(&root().join("userhome_skel").join(hub), &folder.join("skeleton").join(hub));
     }
     let keywords = json!({"userhomes_claim": "k8smgr-homes", "hub_release": "hub-of-labs"});
     let config = json!({

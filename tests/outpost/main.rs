@@ -14,6 +14,7 @@ mod replacement;
 mod replay;
 mod replicas;
 mod starts;
+mod unanswered;
 
 use serde_json::{Value, json};
 

@@ -114,11 +114,7 @@ async fn stop(api: &Api, asked: &Asked<'_>, is_async: bool) -> Result<Reply, Out
         count_stop(api.services.stop_once(credential, server_name).await)?;
         return Ok(Reply::json(StatusCode::ACCEPTED, "{}"));
     }
-    let logs = match wants_logs {
-        true => api.services.log_lines(credential, server_name).await,
-        false => Vec::new(),
-    };
-    count_stop(api.services.stop_and_wait(credential, server_name).await)?;
+    let logs = count_stop(api.services.stop_and_tell(credential, server_name, *wants_logs).await)?;
     Ok(Reply::json(StatusCode::OK, view::stopped(&logs)))
 }
 
