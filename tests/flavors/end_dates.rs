@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8smgr::domain::{Credential, ServiceRecord};
+use k8smgr::domain::{Credential, ServiceRecord, ServiceState};
 
 use crate::support::hub_receiver::HubReceiver;
 use crate::*;
@@ -64,6 +64,43 @@ async fn a_service_is_stopped_when_its_time_is_over_and_not_before() {
             r#""shorter":{"max":5,"runtime":{"minutes":116},"current":0}}"#,
         ),
     );
+    stop_all(&app).await;
+    app.end().await;
+}
+
+#[tokio::test]
+async fn the_time_of_a_server_counts_from_when_it_is_up() {
+    let mut app = prepare(hubs(), Some(BRIEF)).await;
+    let slow = SERVER.replace("x/run:1", "x/slow:1");
+    describe(&app.path("descriptions"), "hub1/Server", &[("service.yaml.hbs", &slow)]);
+    app.start_process().await;
+    let start = post(&body("e1", Some("brief"), 7)).header("execution-type", "async");
+    assert_eq!(app.send_as(HUB1, start).await.status, 202);
+    let pod = app.cluster.pod_in_phase("pod-", "Pending").await;
+    let noted = eventually("everything is made", async || {
+        let record = records(&app).await.remove(0);
+        (record.state == ServiceState::Running).then_some(record.ends_at.unwrap())
+    })
+    .await;
+    let half_an_hour = Duration::from_secs(1800);
+    app.clock.advance(half_an_hour);
+    assert_eq!(records(&app).await.remove(0).ends_at, Some(noted));
+    let status = json!({
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{
+            "name": "main", "image": "x/slow:1", "imageID": "", "ready": true, "restartCount": 0,
+            "state": {"running": {"startedAt": "2026-11-20T12:00:00Z"}},
+        }],
+    });
+    app.cluster.set_pod_status(&pod, status).await;
+    let ends_at =
+        eventually("it has another end", async || records(&app).await.remove(0).ends_at.filter(|it| *it != noted))
+            .await;
+    assert!(ends_at >= noted + half_an_hour, "{ends_at}, {noted} before");
+    // Asked for again, it has no more time.
+    assert_eq!(start_server(&app, HUB1, "e1", "brief", 7).await.status, 200);
+    assert_eq!(records(&app).await.remove(0).ends_at, Some(ends_at));
     stop_all(&app).await;
     app.end().await;
 }

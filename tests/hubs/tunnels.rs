@@ -108,6 +108,36 @@ async fn a_hub_that_fails_is_asked_five_times_and_one_that_refuses_once() {
 }
 
 #[tokio::test]
+async fn a_hub_that_hangs_is_in_no_other_one_s_way() {
+    let (hangs, other) = (HubReceiver::start().await, HubReceiver::start().await);
+    let mut app = TestApp::builder()
+        .edit(|config| {
+            let hub = json!({"tunnels_at_restart": true});
+            config["outpost"] = json!({"jupyterhub": hub, "otherhub": hub});
+        })
+        .start()
+        .await;
+    let names: Vec<_> = (0..9).map(|it| format!("lab{it}")).collect();
+    for name in &names {
+        let record = lab(&hangs, name, "t").start(&app).await;
+        serves(&app, &record).await;
+    }
+    let record = lab(&other, "lab", "t").of("otherhub").start(&app).await;
+    serves(&app, &record).await;
+    nothing_is_owed(&app).await;
+    hangs.hold("/hub/api/users/setuptunnel/");
+    app.restart().await;
+    eventually("the other hub is asked", async || (!tunnels(&other).is_empty()).then_some(())).await;
+    eventually("as many as may be are under way", async || (hangs.held_at_once() >= 8).then_some(())).await;
+    hangs.release();
+    nothing_is_owed(&app).await;
+    let mut asked: Vec<_> = tunnels(&hangs).into_iter().map(|it| it.0).collect();
+    asked.dedup();
+    assert_eq!((asked, hangs.held_at_once()), (names, 8));
+    app.end().await;
+}
+
+#[tokio::test]
 async fn nobody_is_asked_where_it_is_not_switched_on() {
     let hub = HubReceiver::start().await;
     let mut app = TestApp::start().await;
