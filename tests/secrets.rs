@@ -149,8 +149,12 @@ async fn of_an_outposts_hub(app: &mut TestApp, hub: &HubReceiver) {
     told("/setuptunnel/", API_TOKEN).await;
     told("/hub/api/servers", CLEANUP).await;
     stop(app, &record).await;
-    // One that brings no token, and one that fails.
-    let record = start("untold").with("JUPYTERHUB_FLAVORS_UPDATE_TOKEN", "").start(app).await;
+    // One that brings no token, for a URL of which none is known, and one that fails.
+    let record = start("untold")
+        .with("JUPYTERHUB_FLAVORS_UPDATE_URL", &hub.url("/hub/api/outpostflavors/t"))
+        .with("JUPYTERHUB_FLAVORS_UPDATE_TOKEN", "")
+        .start(app)
+        .await;
     told("/outpostflavors/", FLAVORS_ENV).await;
     stop(app, &record).await;
     let failed = start("broken").service("JupyterLab/BadYaml").post(app).await;

@@ -47,6 +47,21 @@ fn lists_of_servers_that_do_not_fit_together_are_found_and_no_token_is_printed()
 }
 
 #[test]
+fn a_key_that_is_none_is_found_and_not_printed() {
+    let folder = installation(None);
+    for (variable, value) in [("K8SMGR_CRYPT_KEYS", "marker-no-key"), ("K8SMGR_CRYPT_KEYS_FILE", "/nowhere/keys")] {
+        let mut command = k8smgr(folder.path());
+        let found = command.args(["check", "--format", "json"]).env(variable, value).output().unwrap();
+        let text = String::from_utf8(found.stdout).unwrap();
+        assert!(!text.contains("marker"), "{text}");
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let codes: Vec<_> = report["findings"].as_array().unwrap().iter().map(|it| it["code"].clone()).collect();
+        assert_eq!(codes, ["crypt-keys"], "{text}");
+        assert!(text.contains(variable), "{text}");
+    }
+}
+
+#[test]
 fn a_finding_has_its_place_and_its_remedy() {
     let folder = installation(None);
     fs::write(folder.path().join("descriptions/hub/Lab/service.yaml"), TYPO).unwrap();
