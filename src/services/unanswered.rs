@@ -77,7 +77,10 @@ impl Services {
         }
         if leader.status().leading {
             for sequence in over {
-                self.stop_unanswered(sequence).await?;
+                // One row that cannot be read must not hide the others.
+                if let Err(error) = self.stop_unanswered(sequence).await {
+                    tracing::warn!(sequence, %error, "a server whose hub was never answered is stopped later");
+                }
             }
         }
         Ok(())
