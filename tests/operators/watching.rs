@@ -123,8 +123,10 @@ async fn the_exchange_of_a_mounted_configmap_is_seen() {
 #[tokio::test]
 async fn a_broken_description_goes_on_in_its_last_good_version_and_is_told() {
     let app = TestApp::builder().edit(own_descriptions).edit(|config| mark_config(config, 1)).start().await;
+    // At once: a look between its files would find a description that is good, and another.
+    write_files(&app.path("new").join(SERVICE), &files(1));
+    std::fs::rename(app.path("new"), app.path("own/jupyterhub")).unwrap();
     let folder = app.path("own/jupyterhub").join(SERVICE);
-    write_files(&folder, &files(1));
     let ready = async || app.send(&Request::get("/readyz?verbose")).await;
     eventually("the description is known", async || {
         let page = app.send(&Request::get("/metrics")).await.body;
@@ -134,7 +136,8 @@ async fn a_broken_description_goes_on_in_its_last_good_version_and_is_told() {
     let before = ready().await;
     assert!(before.body.contains("[+]descriptions ok"), "{}", before.body);
 
-    std::fs::write(folder.join("service.yaml"), "apiVersion: v1\nkind: {").unwrap();
+    std::fs::write(app.path("broken.yaml"), "apiVersion: v1\nkind: {").unwrap();
+    std::fs::rename(app.path("broken.yaml"), folder.join("service.yaml")).unwrap();
     let told = eventually("it is told", async || {
         let told = ready().await;
         told.body.contains("[!]descriptions failed: since ").then_some(told)
