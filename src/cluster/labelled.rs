@@ -41,6 +41,21 @@ impl Labelled {
         &self.resource.kind
     }
 
+    /// A ConfigMap of a service.
+    #[cfg(test)]
+    pub fn config_map_of(service: &str) -> Self {
+        Self {
+            resource: ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&()),
+            namespace: Some("default".to_owned()),
+            name: service.to_owned(),
+            uid: format!("uid-{service}"),
+            service: service.to_owned(),
+            is_controlled: false,
+            is_kept: false,
+            is_deleting: false,
+        }
+    }
+
     fn new(resource: &ApiResource, object: &impl ResourceExt) -> Option<Self> {
         Some(Self {
             resource: resource.clone(),

@@ -61,8 +61,9 @@ pub struct Services {
     /// How long, in seconds, an object that carries this installation's label may be without a record before it is
     /// removed; at least until it was found so twice. Reload.
     pub sweep_grace_seconds: u64,
-    /// Most services that may be removed at once for want of a record. More than these are taken for a database that lacks
-    /// records (an old backup): nothing is removed until `k8smgr rebuild` was run or this is raised. Reload.
+    /// Most services that may be removed for want of a record. Where there are more, those within the grace period
+    /// counted in, they are taken for a database that lacks records (an old backup): nothing is removed until
+    /// `k8smgr rebuild` was run or this is raised. Reload.
     pub sweep_most_services: usize,
     /// Whether services without a record may be removed though they run. Otherwise nothing is removed while there are
     /// any. Reload.

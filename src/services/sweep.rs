@@ -2,7 +2,7 @@
 //!
 //! A record is written before its objects are made and removed after them, so the records are read after the objects.
 //! What has no record twice, the grace period apart, goes. Never what is to be kept, never anything while a watch is not
-//! well, and never many or running services at once: then the database is likely to be an old backup, and the sweep
+//! well, and never many or running services, due or not: then the database is likely to be an old backup, and the sweep
 //! stops until somebody has decided.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Services;
 use crate::cluster::{ClusterError, Deadline, Labelled};
+use crate::config;
 use crate::domain::status::MainContainer;
 use crate::domain::{AppliedObject, Moment};
 use crate::store::StoreError;
@@ -55,6 +56,52 @@ pub struct Sweeping {
     suspects: Mutex<HashMap<String, Moment>>,
     halt: Mutex<Option<SweepHalt>>,
     namespaces: Mutex<BTreeSet<String>>,
+}
+
+/// An object without a record.
+struct Suspect {
+    object: Labelled,
+    /// Nobody has known of it for the grace period.
+    is_due: bool,
+}
+
+impl Sweeping {
+    /// Remembers since when objects are without a record.
+    fn suspect(&self, orphans: Vec<Labelled>, now: Moment, grace: Duration) -> Vec<Suspect> {
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        let orphans: Vec<_> = orphans.into_iter().filter(|it| !it.is_kept && !it.is_deleting).collect();
+        let present: HashSet<&String> = orphans.iter().map(|it| &it.uid).collect();
+        suspects.retain(|uid, _| present.contains(uid));
+        let known_before: HashSet<String> = suspects.keys().cloned().collect();
+        for orphan in &orphans {
+            suspects.entry(orphan.uid.clone()).or_insert(now);
+        }
+        let is_due = |it: &Labelled| {
+            known_before.contains(&it.uid) && suspects.get(&it.uid).is_some_and(|since| now.since(*since) >= grace)
+        };
+        orphans.into_iter().map(|object| Suspect { is_due: is_due(&object), object }).collect()
+    }
+}
+
+/// Why nothing of what is due may be removed, where it is so. What is not due yet counts, too: what an old backup lacks
+/// may be found in several rounds, and is not to go in portions.
+fn halt_of(suspects: &[Suspect], config: &config::Services, runs: impl Fn(&Labelled) -> bool) -> Option<SweepHalt> {
+    if !suspects.iter().any(|it| it.is_due && !it.object.is_controlled) {
+        return None;
+    }
+    let objects: Vec<&Labelled> = suspects.iter().map(|it| &it.object).collect();
+    // Where only what controllers made is left, their garbage collector is at it.
+    let made_by_us = objects.iter().filter(|it| !it.is_controlled).map(|it| (it.service.as_str(), false));
+    let mut services: BTreeMap<&str, bool> = made_by_us.collect();
+    for object in objects {
+        if let Some(is_running) = services.get_mut(object.service.as_str()) {
+            *is_running |= runs(object);
+        }
+    }
+    let running = services.values().filter(|it| **it).count();
+    let is_many = services.len() > config.sweep_most_services;
+    let halts = is_many || (running > 0 && !config.sweep_running_services);
+    halts.then_some(SweepHalt { services: services.len(), running })
 }
 
 /// Runs until it is aborted.
@@ -106,48 +153,22 @@ impl Services {
         let recorded = keys.iter().map(|key| self.mark_of(key)).chain(jobs).map(|it| it.service().to_owned());
         let recorded: HashSet<String> = recorded.collect();
         let orphans: Vec<_> = labelled.into_iter().filter(|it| !recorded.contains(&it.service)).collect();
-        let due = self.due(orphans);
-        if !self.may_remove(&due) {
+        let suspects = self.sweeping.suspect(orphans, self.clock.moment(), self.sweep_grace());
+        if !self.may_remove(&suspects) {
             return Ok(());
         }
-        let deletable = due.into_iter().filter(|it| !it.is_controlled);
+        let due = suspects.into_iter().filter(|it| it.is_due && !it.object.is_controlled);
+        let deletable: Vec<_> = due.map(|it| it.object).collect();
         stream::iter(deletable)
             .for_each_concurrent(DELETIONS_AT_ONCE, |object| async move { self.remove_orphan(&object).await })
             .await;
         Ok(())
     }
 
-    /// Those of which nobody has known for the grace period; the others are remembered.
-    fn due(&self, orphans: Vec<Labelled>) -> Vec<Labelled> {
-        let (now, grace) = (self.clock.moment(), self.sweep_grace());
-        let mut suspects = self.sweeping.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        let orphans: Vec<_> = orphans.into_iter().filter(|it| !it.is_kept && !it.is_deleting).collect();
-        let present: HashSet<&String> = orphans.iter().map(|it| &it.uid).collect();
-        suspects.retain(|uid, _| present.contains(uid));
-        let known_before: HashSet<String> = suspects.keys().cloned().collect();
-        for orphan in &orphans {
-            suspects.entry(orphan.uid.clone()).or_insert(now);
-        }
-        let is_due = |it: &Labelled| {
-            known_before.contains(&it.uid) && suspects.get(&it.uid).is_some_and(|since| now.since(*since) >= grace)
-        };
-        orphans.into_iter().filter(is_due).collect()
-    }
-
-    fn may_remove(&self, due: &[Labelled]) -> bool {
+    fn may_remove(&self, suspects: &[Suspect]) -> bool {
         let config = self.config.current();
-        // Where only what controllers made is left, their garbage collector is at it.
-        let made_by_us = due.iter().filter(|it| !it.is_controlled).map(|it| (it.service.as_str(), false));
-        let mut services: BTreeMap<&str, bool> = made_by_us.collect();
-        for object in due {
-            if let Some(runs) = services.get_mut(object.service.as_str()) {
-                *runs |= self.runs(object);
-            }
-        }
-        let running = services.values().filter(|it| **it).count();
-        let is_many = services.len() > config.services.sweep_most_services;
-        let halts = is_many || (running > 0 && !config.services.sweep_running_services);
-        let halt = halts.then_some(SweepHalt { services: services.len(), running });
+        let halt = halt_of(suspects, &config.services, |it| self.runs(it));
+        let halts = halt.is_some();
         let mut told = self.sweeping.halt.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(halt) = &halt
             && told.as_ref() != Some(halt)
@@ -182,6 +203,54 @@ impl Services {
                 tracing::info!(kind, name, namespace, "an object of ours without a record is removed");
             }
             Err(error) => tracing::warn!(kind, name, namespace, %error, "an object without a record is removed later"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(300);
+
+    fn orphans(services: &[&str]) -> Vec<Labelled> {
+        services.iter().map(|it| Labelled::config_map_of(it)).collect()
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::after(Duration::from_secs(seconds))
+    }
+
+    fn names(suspects: &[Suspect], is_due: bool) -> Vec<&str> {
+        suspects.iter().filter(|it| it.is_due == is_due).map(|it| it.object.service.as_str()).collect()
+    }
+
+    #[test]
+    fn services_that_are_found_in_several_rounds_count_together() {
+        let sweeping = Sweeping::default();
+        let mut config = config::Services { sweep_most_services: 2, ..config::Services::default() };
+        let first = sweeping.suspect(orphans(&["a", "b"]), at(0), GRACE);
+        assert_eq!(names(&first, false), ["a", "b"]);
+        assert_eq!(halt_of(&first, &config, |_| false), None);
+
+        let second = sweeping.suspect(orphans(&["a", "b", "c"]), at(300), GRACE);
+        assert_eq!((names(&second, true), names(&second, false)), (vec!["a", "b"], vec!["c"]));
+        assert_eq!(halt_of(&second, &config, |_| false), Some(SweepHalt { services: 3, running: 0 }));
+        config.sweep_most_services = 3;
+        assert_eq!(halt_of(&second, &config, |_| false), None);
+        let runs = |it: &Labelled| it.service == "c";
+        assert_eq!(halt_of(&second, &config, runs), Some(SweepHalt { services: 3, running: 1 }));
+        config.sweep_running_services = true;
+        assert_eq!(halt_of(&second, &config, runs), None);
+    }
+
+    #[test]
+    fn while_nothing_is_due_nothing_halts() {
+        let sweeping = Sweeping::default();
+        let config = config::Services { sweep_most_services: 0, ..config::Services::default() };
+        for (seconds, halt) in [(0, None), (299, None), (300, Some(SweepHalt { services: 1, running: 1 }))] {
+            let suspects = sweeping.suspect(orphans(&["a"]), at(seconds), GRACE);
+            assert_eq!(halt_of(&suspects, &config, |_| true), halt, "{seconds}");
         }
     }
 }

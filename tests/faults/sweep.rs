@@ -90,7 +90,7 @@ async fn a_database_that_lacks_a_running_service_removes_nothing_until_somebody_
 
 #[tokio::test]
 async fn many_services_without_a_record_are_not_removed_at_once() {
-    let app = TestApp::builder()
+    let mut app = TestApp::builder()
         .edit(|config| {
             config["services"]["sweep_grace_seconds"] = json!(1);
             config["services"]["sweep_most_services"] = json!(2);
@@ -98,10 +98,13 @@ async fn many_services_without_a_record_are_not_removed_at_once() {
         .start()
         .await;
     let ours = installation(&app).await;
+    // All are there before the first look: otherwise those that it finds may be gone before the others are made.
+    app.stop_process().await;
     for number in 0..3 {
         let labels = json!({INSTALLATION: ours, SERVICE: format!("unknown{number}")});
         app.cluster.create("ConfigMap", config_map(&format!("orphan{number}"), labels)).await;
     }
+    app.start_process().await;
     let halt = eventually("the sweep has stopped", async || app.app().services.sweep_halt()).await;
     assert_eq!((halt.services, halt.running), (3, 0));
     assert_eq!(app.cluster.names().await.len(), 3);
