@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -38,16 +38,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[error("the connection is dropped by a fault")]
 struct Dropped;
 
-/// Serves until `stop` is true; `down` closes the listener and all connections for as long as it lasts.
+/// Serves until `stop` is true; `down` closes the listener and all connections for as long as it lasts. Nobody else
+/// gets the port meanwhile: it is `reserved`.
 pub async fn serve(
     api: Arc<Api>,
-    listener: TcpListener,
+    (reserved, listener): (TcpSocket, TcpListener),
     tls: Option<TlsAcceptor>,
     mut down: watch::Receiver<bool>,
     mut silent: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Ok(address) = listener.local_addr() else { return };
+    let Ok(address) = reserved.local_addr() else { return };
     let mut listener = Some(listener);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
@@ -73,7 +74,7 @@ pub async fn serve(
         }
         let open = match &listener {
             Some(open) => open,
-            None => match bind(address).await {
+            None => match listen(address) {
                 Ok(bound) => listener.insert(bound),
                 Err(error) => {
                     tracing::error!(%address, %error, "failed to listen again");
@@ -82,6 +83,11 @@ pub async fn serve(
             },
         };
         tokio::select! {
+            // Nobody is served any more once it is down.
+            biased;
+            _ = stop.changed() => {}
+            _ = down.changed() => {}
+            _ = silent.changed() => {}
             (place, accepted) = accept(&places, open) => match accepted {
                 Ok((stream, _)) => {
                     let served = connection(api.clone(), stream, tls.clone(), down.clone(), silent.clone(), stop.clone());
@@ -95,9 +101,6 @@ pub async fn serve(
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            _ = down.changed() => {}
-            _ = silent.changed() => {}
-            _ = stop.changed() => {}
         }
     }
 }
@@ -111,12 +114,24 @@ async fn accept(
     (place, listener.accept().await)
 }
 
-/// Binds with SO_REUSEADDR, so that the port can be had again while old connections fade.
-pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+/// A port of our own, and who listens on it. The first socket never listens: connections are refused while the listener
+/// is closed, and the port cannot be given to anybody else.
+pub fn bind(address: SocketAddr) -> std::io::Result<(TcpSocket, TcpListener)> {
+    let reserved = bound(address)?;
+    let listener = listen(reserved.local_addr()?)?;
+    Ok((reserved, listener))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    bound(address)?.listen(1024)
+}
+
+/// With SO_REUSEADDR, so that the port can be had beside its reservation, and again while old connections fade.
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(1024)
+    Ok(socket)
 }
 
 async fn connection(
@@ -141,10 +156,12 @@ async fn connection(
     };
     let mut served = pin!(served);
     tokio::select! {
-        () = served.as_mut() => return,
+        // A request that comes afterwards is not answered.
+        biased;
         _ = down.wait_for(|it| *it) => return,
         _ = stop.wait_for(|it| *it) => return,
         _ = silent.wait_for(|it| *it) => {}
+        () = served.as_mut() => return,
     }
     // Open, and dead: nothing is read and nothing written any more.
     tokio::select! {
@@ -215,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_beyond_the_limit_waits_until_another_has_ended() {
-        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let (_reserved, listener) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let places = Arc::new(Semaphore::new(1));
         let address = listener.local_addr().unwrap();
         let _clients = (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
@@ -227,5 +244,18 @@ mod tests {
         let (place, accepted) = second.await;
         accepted.unwrap();
         assert!(place.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_port_stays_ours_while_nobody_listens_on_it() {
+        let (reserved, listener) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = reserved.local_addr().unwrap();
+        drop(listener);
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        let plain = TcpSocket::new_v4().unwrap();
+        assert!(plain.bind(address).is_err());
+        let _listener = listen(address).unwrap();
+        TcpStream::connect(address).await.unwrap();
     }
 }

@@ -197,12 +197,13 @@ impl Node {
         let [_, second, third, fourth] = address.to_be_bytes();
         let address = format!("10.{second}.{third}.{fourth}");
         let images = images_of(pod);
-        events::set_pod_status(&self.storage, &key.namespace, &key.name, uid, |status| {
-            if ends { creating(status, &fates, &images) } else { started(status, &fates, &images, &address) }
-        });
+        // Who sees that it runs finds the events that led there.
         for (name, fate) in &fates {
             self.tell(pod, name, *fate, &images[name]);
         }
+        events::set_pod_status(&self.storage, &key.namespace, &key.name, uid, |status| {
+            if ends { creating(status, &fates, &images) } else { started(status, &fates, &images, &address) }
+        });
         if ends {
             self.endings.push(Reverse((Instant::now() + RUN_TIME, key.clone(), uid.to_owned())));
         }

@@ -32,8 +32,8 @@ pub async fn start(config: ClusterConfig) -> Result<LocalCluster, ClusterError> 
     let secrets = Secrets::open(config.data_dir.as_deref())?;
     let authority = if config.tls { Some(secrets.authority(config.data_dir.as_deref())?) } else { None };
     let listening = |source| ClusterError::Listen { address: config.listen, source };
-    let listener = server::bind(config.listen).await.map_err(listening)?;
-    let address = listener.local_addr().map_err(listening)?;
+    let sockets = server::bind(config.listen).map_err(listening)?;
+    let address = sockets.0.local_addr().map_err(listening)?;
     let acceptor = match &authority {
         Some(authority) => Some(authority.acceptor(address)?),
         None => None,
@@ -78,7 +78,7 @@ pub async fn start(config: ClusterConfig) -> Result<LocalCluster, ClusterError> 
     controllers.ca = authority.clone().unwrap_or_default();
     tasks.push(tokio::spawn(controllers.run(stop.subscribe())));
     let (down, silent) = (api.faults.watch_down(), api.faults.watch_silent());
-    tasks.push(tokio::spawn(server::serve(api.clone(), listener, acceptor, down, silent, stop.subscribe())));
+    tasks.push(tokio::spawn(server::serve(api.clone(), sockets, acceptor, down, silent, stop.subscribe())));
     let cluster = LocalCluster { api, address, authority, stop, tasks };
     match &config.data_dir {
         Some(folder) => kept(cluster, storage, folder),

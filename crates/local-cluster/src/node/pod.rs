@@ -66,6 +66,8 @@ pub struct PodWorker {
     /// This pod's own files.
     pub folder: PathBuf,
     start_time: String,
+    /// The same to the instant, which the text lacks; `None`: an earlier run of the node took it.
+    began: Option<Instant>,
     records: Mutex<(Vec<Record>, Facts)>,
     pub(super) logs: Mutex<BTreeMap<String, Runs>>,
     pub stop: watch::Sender<Option<Stop>>,
@@ -74,7 +76,10 @@ pub struct PodWorker {
 impl PodWorker {
     pub fn new(node: &Arc<Shared>, pod: Arc<Value>) -> Arc<Self> {
         let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default().to_owned();
-        let start_time = pod["status"]["startTime"].as_str().map_or_else(now, str::to_owned);
+        let (start_time, began) = match pod["status"]["startTime"].as_str() {
+            Some(time) => (time.to_owned(), None),
+            None => (now(), Some(Instant::now())),
+        };
         Arc::new(Self {
             namespace: text("namespace"),
             name: text("name"),
@@ -82,6 +87,7 @@ impl PodWorker {
             uid: text("uid"),
             node: Arc::clone(node),
             start_time,
+            began,
             records: Mutex::new((records(&pod), Facts::default())),
             logs: Mutex::default(),
             stop: watch::Sender::new(None),
@@ -203,6 +209,9 @@ impl PodWorker {
 
     /// When the pod started, on the clock that timers use.
     fn started(&self) -> Instant {
+        if let Some(began) = self.began {
+            return began;
+        }
         let start: Option<jiff::Timestamp> = self.start_time.parse().ok();
         let ago = start.map_or(0, |it| jiff::Timestamp::now().as_second() - it.as_second());
         Instant::now().checked_sub(Duration::from_secs(u64::try_from(ago).unwrap_or(0))).unwrap_or_else(Instant::now)

@@ -204,7 +204,8 @@ async fn a_sidecar_runs_beside_the_others_and_ends_after_them() {
 async fn a_pod_over_its_deadline_fails() {
     let node = TestNode::start().await;
     let mut pod = script("p", "exec sleep 1000");
-    pod["spec"]["activeDeadlineSeconds"] = json!(1);
+    // Long enough for its container to begin.
+    pod["spec"]["activeDeadlineSeconds"] = json!(3);
     let (phase, state, _) = node.run(pod).await;
     assert_eq!((phase.as_str(), &state["terminated"]["exitCode"]), ("Failed", &json!(143)));
     let pod = node.until("p", |_| true).await;
