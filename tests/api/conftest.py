@@ -7,14 +7,18 @@ import base64
 import json
 import os
 import pathlib
-import socket
 import subprocess
+import sys
 import time
 import urllib.request
 
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(REPOSITORY / "tests/support"))
+
+from free_ports import free_port  # noqa: E402
+
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 K8SMGR = os.environ.get("K8SMGR_BIN", str(TARGET / "debug/k8smgr"))
 LOGINS = {"admin": "superpw", "tester": "testerpw"}
@@ -97,12 +101,6 @@ class Server:
     def stop(self):
         self.process.terminate()
         assert self.process.wait(60) == 0, self.log.read_text()
-
-
-def free_port():
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return it.getsockname()[1]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,10 @@ import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
+sys.path.append(str(REPOSITORY / "tests/support"))
+
+from free_ports import free_port  # noqa: E402
+
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 K8SMGR = os.environ.get("K8SMGR_BIN", str(TARGET / "debug/k8smgr"))
 # scripts/setup puts a newer one there where the system's is too old for today's Kustomize.
@@ -27,9 +30,7 @@ class Cluster:
         self.log = folder / "cluster.log"
 
     def start(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            listen = f"127.0.0.1:{probe.getsockname()[1]}"
+        listen = f"127.0.0.1:{free_port()}"
         command = [K8SMGR, "local-cluster", "--listen", listen, "--data-dir", self.kubeconfig.parent]
         with open(self.log, "w") as log:
             self.child = subprocess.Popen(

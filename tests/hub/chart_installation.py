@@ -5,8 +5,9 @@ import pathlib
 import subprocess
 import sys
 
+from free_ports import free_port
 from installation import CREDENTIALS, HERE, K8SMGR, REPOSITORY, Installation
-from processes import free_port, wait_until
+from processes import wait_until
 
 PROGRAM = pathlib.Path(K8SMGR).resolve()
 # The venv of tests/chart: Helm's library needs a newer Python than the hub's may be.

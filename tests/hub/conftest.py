@@ -8,7 +8,7 @@ import tempfile
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path += [str(HERE), str(HERE.parent.parent / "docs")]
+sys.path += [str(HERE), str(HERE.parent / "support"), str(HERE.parent.parent / "docs")]
 
 from chart_installation import ChartInstallation  # noqa: E402
 from hub import Hub  # noqa: E402

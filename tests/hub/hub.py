@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import requests
 
+from free_ports import free_port
 from installation import BEHIND_TLS, HERE
-from processes import free_port, wait_until
+from processes import wait_until
 
 USERS = ("alice", "bob", "carol")
 
@@ -66,7 +67,7 @@ class Hub:
     def is_healthy(self):
         try:
             return requests.get(f"{self.url}/hub/health", timeout=5, verify=self.verify()).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def api(self, method, path, **arguments):

@@ -13,7 +13,8 @@ from urllib.parse import quote
 import requests
 
 from authority import Authority
-from processes import Process, free_port, processes_with, wait_until
+from free_ports import free_port
+from processes import Process, processes_with, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -154,7 +155,7 @@ class Installation:
     def is_healthy(self):
         try:
             return requests.get(f"{self.url}/api/health/", timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     # --- what the tests look at --------------------------------------------------------------------------------------

@@ -3,15 +3,8 @@
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import time
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(condition, what, seconds=60):

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::app::JUPYTERHUB;
 use crate::support::json::Json;
 use crate::support::log_lines::{comparable, lines_of};
+use crate::support::ports::ReservedPort;
 use crate::support::receivers::{self, Received};
 use crate::support::records::{Record, Scenario};
 use crate::support::wait::eventually;
@@ -81,6 +82,8 @@ struct Replay {
     udp: Received,
     tcp: Received,
     smtp: (SocketAddr, Received),
+    /// Nobody listens there.
+    _refused: ReservedPort,
     /// What the records say and what it is here.
     here: Vec<(&'static str, String)>,
 }
@@ -91,17 +94,16 @@ impl Replay {
         let (udp_address, udp) = receivers::udp().await;
         let (tcp_address, tcp) = receivers::tcp().await;
         let smtp = receivers::smtp().await;
-        // Nobody listens on a port that was just given back.
-        let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let refused = ReservedPort::take();
         let here = vec![
             ("/srv/k8smgr", app.path("").to_str().unwrap().trim_end_matches('/').to_owned()),
             // Certificates are whole here, or refused.
             ("{\"keyfile\":\"k\"}", "{\"keyfile\":\"k\",\"certfile\":\"c\",\"cafile\":\"a\"}".to_owned()),
             (",5514]", format!(",{}]", udp_address.port())),
             (",5515]", format!(",{}]", tcp_address.port())),
-            (",5516]", format!(",{}]", refused.port())),
+            (",5516]", format!(",{}]", refused.number())),
         ];
-        Self { app, udp, tcp, smtp, here }
+        Self { app, udp, tcp, smtp, _refused: refused, here }
     }
 
     /// The record, with the folder and the ports of this test.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::support::ports::ReservedPort;
 use crate::support::receivers;
 use crate::support::wait::eventually;
 use crate::{add, app, change, log_test, told};
@@ -48,7 +49,8 @@ async fn rfc_5424_is_an_option() {
 #[tokio::test]
 async fn what_a_server_missed_is_sent_when_it_is_there_again() {
     let app = app().await;
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let reserved = ReservedPort::take();
+    let address = reserved.address;
     assert_eq!(add(&app, "syslog", syslog(address.port(), "STREAM")).await.status, 201);
     log_test(&app).await;
     eventually("told as failing", async || told(&app, "syslog").await.get("failing").is_some().then_some(())).await;
@@ -65,7 +67,10 @@ async fn what_a_server_missed_is_sent_when_it_is_there_again() {
 #[tokio::test]
 async fn a_udp_port_that_nobody_listens_on_is_told() {
     let app = app().await;
-    let address = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody else gets its port, and it takes nothing from anybody but whom it is connected to.
+    let deaf = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    deaf.connect("127.0.0.1:9").unwrap();
+    let address = deaf.local_addr().unwrap();
     assert_eq!(add(&app, "syslog", syslog(address.port(), "DGRAM")).await.status, 201);
     let told = eventually("told as failing", async || {
         log_test(&app).await;

@@ -12,9 +12,9 @@ import email.policy
 import json
 import os
 import pathlib
-import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +24,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(REPOSITORY / "tests/support"))
+
+from free_ports import free_port  # noqa: E402
+
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 K8SMGR = os.environ.get("K8SMGR_BIN", str(TARGET / "debug/k8smgr"))
 LOGIN = LoginPassword(b"k8smgr", b"mail-5ecret")
@@ -35,12 +39,6 @@ contexts: [{name: none, context: {cluster: none, user: none}}]
 clusters: [{name: none, cluster: {server: "http://127.0.0.1:1"}}]
 users: [{name: none, user: {}}]
 """
-
-
-def free_port():
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return it.getsockname()[1]
 
 
 def wait_until(look, what, seconds=30):

@@ -1,9 +1,9 @@
 //! The database when a process starts: one process on SQLite, waiting for PostgreSQL, clear refusals.
 
-use std::net::TcpListener;
 use std::process::Command;
 
 use crate::support::app::{ADMIN, JUPYTERHUB, TestApp};
+use crate::support::ports::ReservedPort;
 use crate::support::postgres_server::PostgresServer;
 use crate::support::processes::Process;
 use crate::*;
@@ -44,7 +44,8 @@ async fn a_process_waits_for_its_database_and_is_alive_meanwhile() {
     let url = server.create_database("k8smgr").await;
     server.kill();
     let app = replica(&url).prepare().await;
-    let free = TcpListener::bind(ANY).unwrap().local_addr().unwrap();
+    let reserved = ReservedPort::take();
+    let free = reserved.address;
     let mut process = Process::serve(&app, &url, &free.to_string());
     process.writes("waiting for the database").await;
     eventually_alive(free).await;

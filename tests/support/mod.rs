@@ -11,6 +11,8 @@ pub mod hub_receiver;
 pub mod json;
 pub mod log_lines;
 pub mod outpost_start;
+#[path = "../../src/store/tests/ports.rs"]
+pub mod ports;
 #[path = "../../src/store/tests/postgres_server.rs"]
 pub mod postgres_server;
 pub mod processes;

@@ -8,11 +8,13 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::ports::ReservedPort;
 use super::wait::eventually;
 
 pub struct SshServer {
     folder: TempDir,
     process: Child,
+    _port: ReservedPort,
 }
 
 impl SshServer {
@@ -26,7 +28,8 @@ impl SshServer {
             assert!(made.unwrap().success(), "ssh-keygen");
         }
         std::fs::copy(path("user_key.pub"), path("authorized_keys")).unwrap();
-        let port = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port();
+        let reserved = ReservedPort::take();
+        let port = reserved.number();
         let user = Command::new("id").arg("-un").output().unwrap().stdout;
         let user = String::from_utf8(user).unwrap().trim().to_owned();
         let at = folder.path().display();
@@ -44,7 +47,7 @@ impl SshServer {
         );
         std::fs::write(path("config"), client).unwrap();
         let process = serve(folder.path());
-        let server = Self { folder, process };
+        let server = Self { folder, process, _port: reserved };
         eventually("sshd listens", async || TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
         server
     }

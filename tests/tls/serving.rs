@@ -12,6 +12,7 @@ use crate::client::{Connection, client_config};
 use crate::site::{Site, counted, with_tls, write};
 use crate::support::app::{JUPYTERHUB, TestApp, basic};
 use crate::support::certificates::Authority;
+use crate::support::ports::ReservedPort;
 use crate::support::postgres_server::PostgresServer;
 use crate::support::processes::Process;
 use crate::support::wait::{eventually, eventually_within};
@@ -136,13 +137,14 @@ async fn the_reference_s_variables_are_taken_and_the_waiting_page_is_served_by_t
     std::fs::create_dir(&folder).unwrap();
     write(&folder, &authority.issue("own"));
     // Probes may ask at a port of their own, also meanwhile.
-    let probes = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (for_probes, for_all) = (ReservedPort::take(), ReservedPort::take());
+    let probes = for_probes.address;
     app.edit_config(|config| config["metrics"] = json!({"listen": probes}));
     app.set_variable("GUNICORN_SSL_CRT", folder.join("tls.crt").to_str().unwrap());
     app.set_variable("GUNICORN_SSL_KEY", folder.join("tls.key").to_str().unwrap());
     // They come before the configuration, whose files are not there.
     with_tls(&app, &json!({}));
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = for_all.address;
     let mut process = Process::serve(&app, &url, &free.to_string());
     process.writes("waiting for the database").await;
     let config = Arc::new(client_config(&authority.pem(), None, rustls::ALL_VERSIONS));

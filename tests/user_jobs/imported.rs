@@ -3,8 +3,8 @@
 use k8smgr::domain::{Credential, ForwardedPort, NewUserJob, UserJobState};
 use k8smgr::store::Store;
 use serde_json::json;
-use tokio::net::TcpListener;
 
+use crate::support::ports::ReservedPort;
 use crate::support::ssh_server::{SshServer, echo_server};
 use crate::*;
 
@@ -13,7 +13,8 @@ async fn an_imported_job_is_forwarded_on_its_port_and_its_service_becomes_ours()
     let ssh = SshServer::start().await;
     let mut app = builder(&ssh.config_file()).prepare().await;
     let one = echo_server("one").await;
-    let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port();
+    let reserved = ReservedPort::take();
+    let free = reserved.number();
     let store = Store::connect(&app.database_url()).await.unwrap();
     let imported = |service: &str, hostname: &str| NewUserJob {
         credential: Credential::parse("jupyterhub").unwrap(),

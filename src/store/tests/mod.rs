@@ -5,6 +5,7 @@ mod changes;
 mod found;
 mod limits;
 mod log_handlers;
+mod ports;
 mod postgres;
 mod postgres_server;
 mod postgres_tls;

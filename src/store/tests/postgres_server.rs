@@ -9,6 +9,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
+use super::ports::ReservedPort;
+
 /// It only names the socket.
 const SOCKET_PORT: u16 = 5432;
 
@@ -16,7 +18,7 @@ pub struct PostgresServer {
     folder: TempDir,
     programs: PathBuf,
     /// Where it listens on 127.0.0.1 too; otherwise on its socket only.
-    port: Option<u16>,
+    port: Option<ReservedPort>,
     process: Child,
 }
 
@@ -27,7 +29,7 @@ impl PostgresServer {
     }
 
     /// `prepare` gets the data folder before the server starts.
-    pub async fn start_with(port: Option<u16>, prepare: impl FnOnce(&Path)) -> Self {
+    pub async fn start_with(port: Option<ReservedPort>, prepare: impl FnOnce(&Path)) -> Self {
         let programs = programs();
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
@@ -40,7 +42,7 @@ impl PostgresServer {
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         prepare(&data);
-        let process = serve(&programs, folder.path(), port);
+        let process = serve(&programs, folder.path(), port.as_ref());
         let server = Self { folder, programs, port, process };
         server.wait().await;
         server
@@ -48,7 +50,7 @@ impl PostgresServer {
 
     pub async fn restart(&mut self) {
         self.kill();
-        self.process = serve(&self.programs, self.folder.path(), self.port);
+        self.process = serve(&self.programs, self.folder.path(), self.port.as_ref());
         self.wait().await;
     }
 
@@ -63,12 +65,12 @@ impl PostgresServer {
     }
 
     pub fn url(&self, database: &str) -> String {
-        let port = self.port.unwrap_or(SOCKET_PORT);
+        let port = number(self.port.as_ref());
         format!("postgres:///{database}?user=k8smgr&port={port}&host={}", self.folder.path().display())
     }
 
     pub fn socket(&self) -> PathBuf {
-        self.folder.path().join(format!(".s.PGSQL.{}", self.port.unwrap_or(SOCKET_PORT)))
+        self.folder.path().join(format!(".s.PGSQL.{}", number(self.port.as_ref())))
     }
 
     /// Makes a database and gives its URL.
@@ -109,14 +111,19 @@ pub fn programs() -> PathBuf {
     found.expect("no /usr/lib/postgresql/*/bin/initdb: these tests need Debian's package `postgresql`")
 }
 
-fn serve(programs: &Path, folder: &Path, port: Option<u16>) -> Child {
+/// Of the TCP port, and of the socket's name.
+fn number(port: Option<&ReservedPort>) -> u16 {
+    port.map_or(SOCKET_PORT, ReservedPort::number)
+}
+
+fn serve(programs: &Path, folder: &Path, port: Option<&ReservedPort>) -> Child {
     let log = std::fs::File::options().append(true).create(true).open(folder.join("log")).unwrap();
     unprivileged(&programs.join("postgres"))
         .args(["-c", "fsync=off", "-c"])
         .arg(format!("unix_socket_directories={}", folder.display()))
         .arg("-c")
         .arg(if port.is_some() { "listen_addresses=127.0.0.1" } else { "listen_addresses=" })
-        .args(["-c", &format!("port={}", port.unwrap_or(SOCKET_PORT))])
+        .args(["-c", &format!("port={}", number(port))])
         .arg("-D")
         .arg(folder.join("data"))
         .current_dir("/")

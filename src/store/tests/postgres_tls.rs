@@ -1,11 +1,11 @@
 //! `sslmode` against a server that takes a password, and that over TLS only.
 
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
+use super::ports::ReservedPort;
 use super::postgres_server::PostgresServer;
 use super::*;
 
@@ -58,8 +58,9 @@ async fn error_of(url: &str) -> String {
 #[tokio::test]
 async fn sslmode_is_what_libpq_means_by_it() {
     let certificates = Certificates::new();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let server = PostgresServer::start_with(Some(port), |data| certificates.install(data)).await;
+    let reserved = ReservedPort::take();
+    let port = reserved.number();
+    let server = PostgresServer::start_with(Some(reserved), |data| certificates.install(data)).await;
     server.execute("CREATE ROLE app LOGIN PASSWORD 's3cret-pw'").await;
     server.execute("CREATE DATABASE app OWNER app").await;
 
