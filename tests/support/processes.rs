@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::app::TestApp;
@@ -17,6 +18,8 @@ pub struct Process {
     child: Child,
     /// What it has written so far, on both outputs.
     output: Arc<Mutex<String>>,
+    /// Who reads the two outputs, each to its end.
+    readers: [JoinHandle<()>; 2],
 }
 
 impl Process {
@@ -39,9 +42,11 @@ impl Process {
     pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = Arc::new(Mutex::new(String::new()));
-        read_into(child.stdout.take().unwrap(), output.clone());
-        read_into(child.stderr.take().unwrap(), output.clone());
-        Self { child, output }
+        let readers = [
+            read_into(child.stdout.take().unwrap(), output.clone()),
+            read_into(child.stderr.take().unwrap(), output.clone()),
+        ];
+        Self { child, output, readers }
     }
 
     pub fn id(&self) -> u32 {
@@ -70,10 +75,15 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for its last words.
     pub async fn ended(&mut self) -> ExitStatus {
         let child = Mutex::new(&mut self.child);
-        eventually_within(PATIENCE, "the process ends", async || child.lock().unwrap().try_wait().unwrap()).await
+        let status =
+            eventually_within(PATIENCE, "the process ends", async || child.lock().unwrap().try_wait().unwrap()).await;
+        let readers = &self.readers;
+        let are_read = async || readers.iter().all(JoinHandle::is_finished).then_some(());
+        eventually_within(PATIENCE, "its outputs are read to their end", are_read).await;
+        status
     }
 
     /// `kill -9`.
@@ -90,12 +100,12 @@ impl Drop for Process {
     }
 }
 
-fn read_into(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) {
+fn read_into(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             let mut output = output.lock().unwrap();
             output.push_str(&line);
             output.push('\n');
         }
-    });
+    })
 }

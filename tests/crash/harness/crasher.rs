@@ -19,6 +19,8 @@ const BYSTANDERS: usize = 3;
 const SERVERS: usize = 12;
 /// Between looks.
 const PAUSE: Duration = Duration::from_millis(100);
+/// What is still done in the background once all is as it may be.
+const BACKGROUND: Duration = Duration::from_millis(700);
 /// How often everybody polls while the API server is away.
 const POLLS_MEANWHILE: usize = 10;
 
@@ -120,9 +122,34 @@ impl Crasher {
                 return Ok(true);
             }
         }
-        let is_dead = process.dies_soon(&self.site).await;
+        let is_dead = self.dies_by_itself(&mut process).await?;
         process.kill().await;
         Ok(is_dead)
+    }
+
+    /// Whether it dies in the background of its answers: before all that it was asked for is done, or soon after.
+    async fn dies_by_itself(&self, process: &mut Process) -> Result<bool, String> {
+        let begin = Instant::now();
+        // What is seen here is noted by the recovery, which the process may not live to see.
+        let mut servers = self.servers.clone();
+        while begin.elapsed() < self.patience {
+            let found = look(&self.site, &process.client, &mut servers).await;
+            if process.is_dead(&self.site) {
+                return Ok(true);
+            }
+            let is_settled = match found {
+                Look::Holds => self.site.hubs_are_told().await,
+                Look::Violated(what) => return Err(what),
+                Look::NotYet(_) | Look::NoAnswer => false,
+            };
+            if is_settled {
+                return Ok(process.dies_within(BACKGROUND, &self.site).await);
+            }
+            if process.dies_within(PAUSE, &self.site).await {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Comes up after the last kill, and ends with everything as it may be.

@@ -16,8 +16,6 @@ const LISTENING: &str = "listening on http://";
 /// Slow machines take their time; no test waits for this long on purpose.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const BACKGROUND: Duration = Duration::from_millis(700);
-
 /// Where a process is to die by itself, and at which time that it comes there.
 pub type Death = (Point, u32);
 
@@ -69,9 +67,9 @@ impl Process {
         status.inspect(|it| assert_killed(site, *it)).is_some()
     }
 
-    /// The same, for a death that comes in the background of an answer.
-    pub async fn dies_soon(&mut self, site: &Site) -> bool {
-        let status = tokio::time::timeout(BACKGROUND, self.child.wait()).await;
+    /// The same, within some time.
+    pub async fn dies_within(&mut self, limit: Duration, site: &Site) -> bool {
+        let status = tokio::time::timeout(limit, self.child.wait()).await;
         status.inspect(|it| assert_killed(site, *it.as_ref().unwrap())).is_ok()
     }
 
