@@ -129,7 +129,7 @@ fn the_first_look_sees_all_though_everything_is_exchanged_meanwhile() {
     fs::write(folder.join("service.yaml"), pod).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for ttl in 1..=200 {
+            for ttl in 1..=50 {
                 let new = site.folder.path().join("new.json");
                 fs::write(&new, located(site.folder.path(), &text(ttl))).unwrap();
                 fs::rename(&new, site.folder.path().join("config.json")).unwrap();

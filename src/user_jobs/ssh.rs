@@ -181,10 +181,11 @@ mod tests {
         std::fs::write(&program, format!("#!/bin/sh\nsleep 300 &\necho $! > {}\nwait\n", note.display())).unwrap();
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
         let ssh = Ssh { program, config_file: PathBuf::new() };
-        let asked = ssh.command("check", (Path::new("/nonexistent"), "tunnel_a"), None, Duration::from_secs(1));
+        let asked = ssh.command("check", (Path::new("/nonexistent"), "tunnel_a"), None, Duration::from_secs(5));
         let error = asked.await.unwrap_err().to_string();
-        assert_eq!(error, "ssh -O check for tunnel_a did not answer within 1 s");
+        assert_eq!(error, "ssh -O check for tunnel_a did not answer within 5 s");
         let pid = std::fs::read_to_string(&note).unwrap();
+        assert!(!pid.trim().is_empty(), "the script came as far as its note");
         let status = Path::new("/proc").join(pid.trim()).join("status");
         for _ in 0..200 {
             // Gone, or waiting for whoever adopts orphans here.

@@ -21,8 +21,12 @@ async fn a_start_that_breaks_off_in_the_middle_leaves_nothing() {
         assert_eq!(refused.json().member("error").text(), "Custom start error");
         faults.clear();
         app.cluster.nothing_of("").await;
-        app.list(JUPYTERHUB).await.assert(200, "[]");
-        assert!(app.names_in("services").is_empty(), "{resource}");
+        // A roll-back that takes long goes on after the answer.
+        eventually(&format!("{resource}: it is forgotten"), async || {
+            let is_forgotten = app.list(JUPYTERHUB).await.body == "[]" && app.names_in("services").is_empty();
+            is_forgotten.then_some(())
+        })
+        .await;
     }
     assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 201);
     app.end().await;
@@ -130,7 +134,7 @@ async fn a_start_does_not_wait_for_ever_for_a_stop_that_cannot_be_done() {
         let begin = Instant::now();
         let answer = app.start_service(JUPYTERHUB, "lab", "s2", RUN).await;
         assert_eq!(answer.status, 500, "{}", answer.body);
-        assert!(begin.elapsed() < Duration::from_secs(17), "round {round}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(20), "round {round}: {:?}", begin.elapsed());
     }
     faults.down(false);
     app.cluster.is_back().await;

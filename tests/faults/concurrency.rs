@@ -128,7 +128,7 @@ async fn what_an_update_made_is_not_forgotten_when_its_service_ends_meanwhile() 
     assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", RUN).await.status, 201);
     let pod = app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
     let Some(faults) = app.cluster.faults() else { return app.end().await };
-    let slow = Fault::Delay(Duration::from_millis(1500));
+    let slow = Fault::Delay(Duration::from_millis(2500));
     faults.add(FaultRule::new(slow).verb("get").resource("pods/log").times(1));
     let state = json!({"terminated": {"exitCode": 1, "reason": "Error"}});
     let main =

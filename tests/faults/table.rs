@@ -147,7 +147,7 @@ async fn half_of_all_calls_are_too_many() {
 
 #[tokio::test]
 async fn server_errors() {
-    let rules = [500, 502, 503, 504].map(|code| FaultRule::new(refuse(code, "InternalError")).percent(20));
+    let rules = [500, 502, 503, 504].map(|code| FaultRule::new(refuse(code, "InternalError")).percent(10));
     faulty(Start::Succeeds, rules.into()).await;
 }
 
@@ -174,7 +174,7 @@ async fn every_reply_lost_after_the_effect() {
 
 #[tokio::test]
 async fn garbage() {
-    faulty(Start::Succeeds, vec![FaultRule::new(Fault::Garbage).percent(50)]).await;
+    faulty(Start::Succeeds, vec![FaultRule::new(Fault::Garbage).percent(30)]).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use k8smgr::app::App;
 
@@ -11,6 +12,8 @@ use crate::*;
 
 const FIFTY: &str = "flavors:\n  small: {max: 50}\n  other: {}\n";
 const STARTS: usize = 200;
+/// For all of them together.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Starts as many at once, at these processes by turns, and gives how many were taken.
 async fn start_at_once(addresses: &[SocketAddr]) -> usize {
@@ -18,7 +21,7 @@ async fn start_at_once(addresses: &[SocketAddr]) -> usize {
         let address = addresses[number % addresses.len()];
         let request = post(&body(&format!("lab{number}"), Some("small"), number as i64));
         let request = request.header("execution-type", "async").header("Authorization", &basic(HUB1));
-        tokio::spawn(async move { (number, request.send(address).await) })
+        tokio::spawn(async move { (number, request.send_within(PATIENCE, address).await) })
     });
     let starts: Vec<_> = starts.collect();
     let mut outcomes = BTreeMap::new();

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::app::TestApp;
-use crate::support::hub_receiver::HubReceiver;
+use crate::support::hub_receiver::{HubReceiver, Told};
 use crate::support::outpost_start::{OutpostStart, counter, serves, stop};
 use crate::support::postgres_server::PostgresServer;
 use crate::support::wait::eventually;
@@ -109,11 +109,16 @@ async fn without_a_token_nothing_is_sent_and_one_may_be_configured() {
     let path = file.clone();
     app.edit_config(move |config| config["outpost"]["jupyterhub"]["flavors_update_token_file"] = json!(path));
     app.app().reloader.reload();
-    let before = hub.told_at(PATH).len();
     let record = lab(&hub, "again").start(&app).await;
-    updated(&hub, before).await;
-    assert!(hub.told_at(PATH)[before..].iter().all(|it| it.header("authorization") == Some("token token-of-a-file")));
+    // What was on its way before may still come with the old one.
+    let is_of_the_file = |it: &Told| it.header("authorization") == Some("token token-of-a-file");
+    let first =
+        eventually("an update with the token of the file", async || hub.told_at(PATH).iter().position(is_of_the_file))
+            .await;
+    let told = hub.told_at(PATH).len();
     stop(&app, &record).await;
+    updated(&hub, told).await;
+    assert!(hub.told_at(PATH)[first..].iter().all(is_of_the_file));
     app.end().await;
 }
 

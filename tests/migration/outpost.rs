@@ -47,7 +47,12 @@ async fn the_servers_of_an_outpost_are_polled_explained_and_stopped_without_a_tr
     let (lab, default_server) = (lab(), default_server());
     put_server(&app, "lab", "jupyter-alice--lab").await;
     put_pod(&app, "jupyter-alice", json!({"hub.jupyter.org/username": "alice"})).await;
-    app.cluster.pod_in_phase("jupyter-alice", "Running").await;
+    // Not by the beginning of its name, which is another's, too.
+    eventually("its pod runs", async || {
+        let pod = app.cluster.get("Pod", "jupyter-alice").await?;
+        (pod["status"]["phase"] == "Running").then_some(())
+    })
+    .await;
     let before = specs(&app).await;
     database(&app, &[lab, default_server]);
     let (lab, default_server) = (self::lab(), self::default_server());

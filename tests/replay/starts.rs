@@ -7,6 +7,7 @@ use crate::support::app::{JUPYTERHUB, TestApp};
 use crate::support::compare::masked;
 use crate::support::json::Json;
 use crate::support::records::{Claims, Record, Scenario};
+use crate::support::wait::eventually;
 
 pub const CLAIMS: Claims = &["post.*"];
 
@@ -109,9 +110,13 @@ async fn descriptions(app: &TestApp, records: &Scenario) {
         let detailed = answer.json().member("detailed_error").text().to_owned();
         assert!(detailed.contains(reason), "{id}: {detailed}");
         assert!(!detailed.contains(app.path("").to_str().unwrap()), "{id}: no path of the server: {detailed}");
-        assert_eq!(app.cluster.names().await, Vec::<String>::new(), "{id}");
-        assert!(app.names_in("services").is_empty(), "{id}");
-        app.list(JUPYTERHUB).await.assert(200, "[]");
+        // A roll-back that takes long goes on after the answer.
+        app.cluster.nothing_of("").await;
+        eventually(&format!("{id}: it is forgotten"), async || {
+            let is_forgotten = app.list(JUPYTERHUB).await.body == "[]" && app.names_in("services").is_empty();
+            is_forgotten.then_some(())
+        })
+        .await;
     }
 
     let unknown_keyword = records.record("post.service.JupyterLab_BadTemplate22");

@@ -71,6 +71,11 @@ impl Request {
     pub async fn send(&self, address: SocketAddr) -> Answer {
         send_raw(address, &self.to_bytes()).await
     }
+
+    /// For one of so many at once that a slow machine needs longer for all of them.
+    pub async fn send_within(&self, patience: Duration, address: SocketAddr) -> Answer {
+        send_raw_within(patience, address, &self.to_bytes()).await
+    }
 }
 
 /// One byte a character; what is beyond Latin-1 as UTF-8.
@@ -87,7 +92,11 @@ pub fn latin1(text: &str) -> Vec<u8> {
 
 /// Sends bytes as they are and reads the answer to its end.
 pub async fn send_raw(address: SocketAddr, request: &[u8]) -> Answer {
-    let answered = tokio::time::timeout(PATIENCE, async {
+    send_raw_within(PATIENCE, address, request).await
+}
+
+async fn send_raw_within(patience: Duration, address: SocketAddr, request: &[u8]) -> Answer {
+    let answered = tokio::time::timeout(patience, async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         // The server may answer and close before it has read all.
         let _ = stream.write_all(request).await;

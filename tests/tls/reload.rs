@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -9,11 +10,13 @@ use crate::client::{Keeping, trusting};
 use crate::site::{Site, counted, der};
 use crate::support::app::{JUPYTERHUB, TestApp, basic};
 use crate::support::certificates::{Authority, Pair};
-use crate::support::wait::eventually;
+use crate::support::wait::{eventually, eventually_within};
 
 const EXCHANGES: usize = 30;
 const CLIENTS_OF_A_KIND: usize = 4;
 const FEWEST_REQUESTS: usize = 3000;
+/// A slow machine takes its time for them.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_request_fails_while_the_files_are_exchanged_under_load() {
@@ -52,7 +55,7 @@ async fn no_request_fails_while_the_files_are_exchanged_under_load() {
         // A connection from before all of it goes on.
         assert_eq!(oldest.get("/api/health/").await.unwrap().0, 200);
     }
-    eventually("there were many requests", async || {
+    eventually_within(PATIENCE, "there were many requests", async || {
         let all = counts.iter().map(|it| it.load(Ordering::SeqCst)).sum::<usize>();
         (all >= FEWEST_REQUESTS || clients.iter().any(|it| it.is_finished())).then_some(())
     })

@@ -69,6 +69,7 @@ async fn an_api_server_that_is_away_starts_no_ssh_and_keeps_a_delete() {
     assert_eq!(post(&app, &job("uj1", &[(8080, one)])).await.status, 201);
     let port = local_ports(&app, "uj1").await[0];
     faults.down(true);
+    eventually("the API server is away", async || app.cluster.is_away().await.then_some(())).await;
     let answer = post(&app, &job("uj2", &[(8080, one)])).await;
     assert_eq!(answer.status, 500, "{}", answer.body);
     assert!(answer.body.contains("the Service uj2 cannot be made: the Kubernetes API server"), "{}", answer.body);

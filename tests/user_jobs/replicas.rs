@@ -40,7 +40,8 @@ async fn the_leader_holds_the_forwards_whoever_is_asked() {
     let mut app = builder(&ssh.config_file())
         .database(&url)
         .edit(|config| {
-            config["leader_election"] = json!({"lease_seconds": 2});
+            // Who leads at the beginning does so until it is stopped.
+            config["leader_election"] = json!({"lease_seconds": 10});
             config["http"]["shutdown_delay_seconds"] = json!(0);
         })
         .prepare()

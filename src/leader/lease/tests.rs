@@ -58,8 +58,8 @@ async fn a_lease_is_over_when_it_did_not_change_for_its_duration_whatever_its_cl
 #[tokio::test]
 async fn our_own_lease_is_renewed_and_keeps_when_it_began() {
     let mut it = candidate();
-    let mut ours = held_by(&it.identity, "2026-11-20T10:00:00Z");
-    let since = MicroTime("2026-11-20T09:00:00Z".parse().unwrap());
+    let mut ours = held_by(&it.identity, "2001-01-01T10:00:00Z");
+    let since = MicroTime("2001-01-01T09:00:00Z".parse().unwrap());
     ours.spec.as_mut().unwrap().acquire_time = Some(since.clone());
     let renewed = claimed(it.look(Some(ours.clone()), Instant::now()));
     assert_eq!((renewed.acquire_time, renewed.lease_transitions), (Some(since), Some(4)));

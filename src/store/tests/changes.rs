@@ -44,7 +44,7 @@ async fn told_of(changes: &mut Changes, sequence: i64) -> bool {
 }
 
 /// Looks until it is so.
-async fn until(is_so: impl Fn() -> bool) {
+pub async fn until(is_so: impl Fn() -> bool) {
     let look = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -84,9 +84,9 @@ pub async fn users_have_limits_of_their_own(database: TestDatabase) {
 pub async fn no_race_passes_a_limit(database: TestDatabase) {
     let stores = [database.connect().await, database.connect().await, database.connect().await];
     let limits = Limits { max: Some(10), per_user: Some(3), global_per_user: None };
-    let starts = (0..60).map(|number| {
+    let starts = (0..30).map(|number| {
         let store = stores[number % 3].clone();
-        let new = of_flavor("hub", &format!("lab{number}"), "small", (number % 30) as i64);
+        let new = of_flavor("hub", &format!("lab{number}"), "small", (number % 15) as i64);
         async move { room(&store, &new, limits).await }
     });
     let outcomes = join_all(starts.map(tokio::spawn)).await;
@@ -94,7 +94,7 @@ pub async fn no_race_passes_a_limit(database: TestDatabase) {
     assert_eq!(outcomes.iter().filter(|it| it.is_ok()).count(), 10);
     assert!(outcomes.iter().all(|it| it.is_ok() || *it == Err(LimitReached::Max(10))), "{outcomes:?}");
     assert_eq!(stores[0].flavor_counts(&credential("hub")).await.unwrap(), [("small".to_owned(), 10)]);
-    let of_one = (0..20).map(|number| {
+    let of_one = (0..10).map(|number| {
         let store = stores[number % 3].clone();
         let new = of_flavor("hub2", &format!("lab{number}x"), "small", 1);
         tokio::spawn(async move { room(&store, &new, limits).await })

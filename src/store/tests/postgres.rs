@@ -83,7 +83,7 @@ async fn the_leaders_lock_of_a_process_that_is_silent_goes_to_another() {
     let database = server.database("k8smgr").await;
     let (one, other) = (database.connect().await, database.connect().await);
     // It hangs: its connection stays open, and nothing comes.
-    let mut hanging = one.leader_lock(Duration::from_millis(300)).await.unwrap();
+    let mut hanging = one.leader_lock(Duration::from_secs(3)).await.unwrap();
     assert!(hanging.take_or_keep().await.unwrap());
     let mut next = other.leader_lock(Duration::from_secs(60)).await.unwrap();
     while !next.take_or_keep().await.unwrap() {

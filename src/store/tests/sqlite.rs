@@ -120,6 +120,7 @@ async fn a_writer_waits_for_another_process() {
         let store = store.clone();
         async move { store.create_user(&new_user("hub")).await }
     });
+    changes::until(|| store.is_writing()).await;
     // Readers are not held up by it.
     assert_eq!(store.users().await.unwrap(), []);
     assert!(!waiting.is_finished());
