@@ -12,6 +12,7 @@ use k8smgr::store::{FoundService, Inserted};
 use serde_json::json;
 
 use crate::support::app::{JUPYTERHUB, TOKEN, TestApp};
+use crate::support::turns::alone;
 use crate::support::wait::eventually;
 use crate::support::wire::Request;
 use crate::{RUN, running};
@@ -101,6 +102,7 @@ async fn poll_all(app: &TestApp) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poll_asks_neither_the_cluster_nor_the_database() {
+    let _alone = alone();
     count_queries();
     let app = TestApp::start().await;
     let Some(_) = app.cluster.calls() else { return app.end().await };

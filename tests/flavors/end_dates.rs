@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8smgr::domain::{Credential, ServiceRecord, ServiceState};
 
 use crate::support::hub_receiver::HubReceiver;
+use crate::support::turns::alone;
 use crate::*;
 
 const BRIEF: &str = "flavors:\n  brief: {max: 5, runtime: {hours: 2}, warn_minutes: 10}\n  long: {max: 5}\n";
@@ -27,6 +28,7 @@ async fn is_gone(app: &TestApp, name: &str) {
 
 #[tokio::test]
 async fn a_service_is_stopped_when_its_time_is_over_and_not_before() {
+    let _alone = alone();
     let flavors = format!("{BRIEF}  shorter: {{max: 5, runtime: {{minutes: 116}}}}\n");
     let app = start(looking_often(hubs()), Some(&flavors)).await;
     let before = app.clock.now();

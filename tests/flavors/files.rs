@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
+use crate::support::turns::alone;
 use crate::*;
 
 async fn readyz(app: &TestApp) -> String {
@@ -10,6 +11,7 @@ async fn readyz(app: &TestApp) -> String {
 
 #[tokio::test]
 async fn a_changed_file_applies_by_itself_and_a_bad_one_is_told_and_kept_out() {
+    let _alone = alone();
     let app = start(hubs(), Some("flavors: {a: {max: 1}}")).await;
     let figures = async |expected: &str| {
         eventually(&format!("the figures are {expected}"), async || {

@@ -7,11 +7,14 @@ use serde_json::json;
 
 use crate::support::app::{TestApp, TestAppBuilder};
 use crate::support::hub_receiver::HubReceiver;
-use crate::support::outpost_start::{OutpostStart, counter, is_gone, runs, serves};
+use crate::support::outpost_start::{OutpostStart, counted_before, counter, is_gone, runs, serves};
+use crate::support::turns::alone;
 use crate::support::wait::eventually;
 
 const LIST: &str = "/hub/api/servers";
 const OUTCOMES: [&str; 4] = ["compared", "unconfirmed", "refused", "failed"];
+const HUBS: [&str; 2] = ["jupyterhub", "otherhub"];
+const UNLISTED: &str = "k8smgr_unlisted_services_total";
 
 fn with_hubs(first: &HubReceiver, second: &HubReceiver) -> TestAppBuilder {
     TestApp::builder()
@@ -20,13 +23,21 @@ fn with_hubs(first: &HubReceiver, second: &HubReceiver) -> TestAppBuilder {
         .variable("JUPYTERHUB_CLEANUP_TOKENS", "clean-first;clean-second")
 }
 
+fn counter_of(credential: &str, outcome: &str) -> String {
+    format!(r#"k8smgr_hub_lists_total{{credential="{credential}",outcome="{outcome}"}}"#)
+}
+
 async fn looks(app: &TestApp, credential: &str) -> Vec<u64> {
     let mut counts = Vec::new();
     for outcome in OUTCOMES {
-        let of = format!(r#"k8smgr_hub_lists_total{{credential="{credential}",outcome="{outcome}"}}"#);
-        counts.push(counter(app, &of).await);
+        counts.push(counter(app, &counter_of(credential, outcome)).await);
     }
     counts
+}
+
+/// How often each hub was looked at before this test.
+fn looks_before() -> [u64; 2] {
+    HUBS.map(|hub| OUTCOMES.iter().map(|outcome| counted_before(&counter_of(hub, outcome))).sum())
 }
 
 /// Lets half an hour go by, and gives what came of the look at each hub's list.
@@ -35,14 +46,13 @@ async fn look(app: &TestApp) -> Vec<&'static str> {
 }
 
 async fn look_in(app: &TestApp, seconds: u64) -> Vec<&'static str> {
-    let hubs = ["jupyterhub", "otherhub"];
     let mut before = Vec::new();
-    for hub in hubs {
+    for hub in HUBS {
         before.push(looks(app, hub).await);
     }
     app.clock.advance(Duration::from_secs(seconds));
     let mut found = Vec::new();
-    for (hub, before) in hubs.iter().zip(&before) {
+    for (hub, before) in HUBS.iter().zip(&before) {
         let outcome = eventually("its list is looked at", async || {
             let now = looks(app, hub).await;
             (0..OUTCOMES.len()).find(|it| now[*it] > before[*it]).map(|it| OUTCOMES[it])
@@ -53,13 +63,10 @@ async fn look_in(app: &TestApp, seconds: u64) -> Vec<&'static str> {
 }
 
 /// The first look was at the very beginning.
-async fn has_looked(app: &TestApp) {
-    eventually("the first look", async || {
-        let both =
-            looks(app, "jupyterhub").await.iter().sum::<u64>() * looks(app, "otherhub").await.iter().sum::<u64>();
-        (both > 0).then_some(())
-    })
-    .await;
+async fn has_looked(app: &TestApp, before: [u64; 2]) {
+    for (hub, before) in HUBS.iter().zip(before) {
+        eventually("the first look", async || (looks(app, hub).await.iter().sum::<u64>() > before).then_some(())).await;
+    }
 }
 
 async fn start(app: &TestApp, credential: &str, name: &str) -> ServiceRecord {
@@ -75,11 +82,13 @@ fn listing(entries: &[&str]) -> String {
 
 #[tokio::test]
 async fn what_two_lists_of_its_own_hub_lack_is_stopped_and_nothing_of_a_hub_that_answers_wrongly() {
+    let (_alone, before) = (alone(), looks_before());
     let (good, wrong) = (HubReceiver::start().await, HubReceiver::start().await);
     good.answer_with(LIST, 200, &listing(&["7_known_s1", "8_elsewhere_x"]));
     wrong.answer(LIST, 500);
+    let unlisted_before = counted_before(UNLISTED);
     let app = with_hubs(&good, &wrong).start().await;
-    has_looked(&app).await;
+    has_looked(&app, before).await;
     let known = start(&app, "jupyterhub", "known").await;
     let lost = start(&app, "jupyterhub", "lost").await;
     // The same name and start id at another hub; the other protocol, which no list names.
@@ -106,7 +115,7 @@ async fn what_two_lists_of_its_own_hub_lack_is_stopped_and_nothing_of_a_hub_that
     assert_eq!(look(&app).await, ["compared", "failed"]);
     assert!(runs(&app, &known).await && runs(&app, &others).await);
     assert_eq!(app.get("jupyterhub:jhubpw", "plain").await.value()["running"], true);
-    assert_eq!(counter(&app, "k8smgr_unlisted_services_total").await, 1);
+    assert_eq!(counter(&app, UNLISTED).await - unlisted_before, 1);
 
     for (hub, token) in [(&good, "token clean-first"), (&wrong, "token clean-second")] {
         for request in hub.told() {
@@ -120,11 +129,12 @@ async fn what_two_lists_of_its_own_hub_lack_is_stopped_and_nothing_of_a_hub_that
 
 #[tokio::test]
 async fn an_empty_list_has_to_be_confirmed_and_is_doubted_while_the_hub_begins_servers() {
+    let (_alone, before) = (alone(), looks_before());
     let (hub, other) = (HubReceiver::start().await, HubReceiver::start().await);
     other.answer_with(LIST, 200, "[]");
     hub.answer_with(LIST, 200, "[]");
     let app = with_hubs(&hub, &other).start().await;
-    has_looked(&app).await;
+    has_looked(&app, before).await;
     let first = start(&app, "jupyterhub", "first").await;
     assert_eq!(look(&app).await, ["unconfirmed", "compared"]);
     // Each time one is young, so that the hub shows that it lives.
@@ -142,6 +152,7 @@ async fn an_empty_list_has_to_be_confirmed_and_is_doubted_while_the_hub_begins_s
 
 #[tokio::test]
 async fn the_lists_are_not_looked_at_where_that_is_switched_off() {
+    let _alone = alone();
     let (hub, other) = (HubReceiver::start().await, HubReceiver::start().await);
     let app = with_hubs(&hub, &other).variable("CHECK_SERVICES", "false").start().await;
     let record = start(&app, "jupyterhub", "lab").await;

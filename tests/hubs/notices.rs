@@ -7,10 +7,13 @@ use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, TestAppBuilder};
 use crate::support::hub_receiver::{Authority, HubReceiver};
+use crate::support::outpost_start::{counted_before, counter};
 use crate::support::postgres_server::PostgresServer;
+use crate::support::turns::alone;
 use crate::support::wait::eventually;
 use crate::support::wire::Request;
 
+const TOLD: &str = r#"k8smgr_restart_notices_total{outcome="told"}"#;
 const PASSWORD: &str = "marker-tunnel-password";
 
 fn with_hubs(hubs: Value) -> TestAppBuilder {
@@ -92,6 +95,7 @@ async fn a_hub_is_told_of_every_start_and_once_of_those_that_it_missed() {
 
 #[tokio::test]
 async fn a_hub_that_refuses_is_asked_seldom_and_redirects_lead_nowhere() {
+    let (_alone, told_before) = (alone(), counted_before(TOLD));
     let hub_one = HubReceiver::start().await;
     hub_one.answer("/refused/", 401);
     hub_one.answer("/moved/", 302);
@@ -120,7 +124,7 @@ async fn a_hub_that_refuses_is_asked_seldom_and_redirects_lead_nowhere() {
     }
     app.clock.advance(Duration::from_secs(300));
     readiness_holds(&app, "[+]hubs ok").await;
-    assert!(metric(&app, r#"k8smgr_restart_notices_total{outcome="told"} 4"#).await);
+    assert_eq!(counter(&app, TOLD).await - told_before, 4);
     assert!(metric(&app, "k8smgr_restart_notices_owed 0").await);
     app.end().await;
 }

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::support::app::{JUPYTERHUB, OTHERHUB, TestApp, start_body};
 use crate::support::hub_receiver::{Authority, HubReceiver, Told};
+use crate::support::outpost_start::{counted_before, counter};
 use crate::support::postgres_server::PostgresServer;
+use crate::support::turns::alone;
 use crate::support::wait::eventually;
 use crate::support::wire::Answer;
 
@@ -235,16 +237,14 @@ async fn nothing_goes_elsewhere_than_to_the_hub_s_own_api() {
 
 #[tokio::test]
 async fn addresses_that_no_hub_has_are_not_connected_to() {
+    let refused = r#"k8smgr_hub_events_total{credential="jupyterhub",outcome="refused"}"#;
+    let (_alone, before) = (alone(), counted_before(refused));
     let hub = HubReceiver::start().await;
     let app = TestApp::start().await;
     let mut metadata = body(&hub, "JupyterLab/Run", "s1");
     metadata["env"]["JUPYTERHUB_API_URL"] = json!("http://169.254.169.254/hub/api");
     assert_eq!(app.post(JUPYTERHUB, "lab", &metadata).await.status, 201);
-    eventually("the address is refused", async || {
-        let page = app.send(&crate::support::wire::Request::get("/metrics")).await.body;
-        page.contains(r#"k8smgr_hub_events_total{credential="jupyterhub",outcome="refused"} 1"#).then_some(())
-    })
-    .await;
+    eventually("the address is refused", async || (counter(&app, refused).await > before).then_some(())).await;
     assert_eq!(app.get(JUPYTERHUB, "lab").await.value()["running"], true);
     app.end().await;
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::app::{JUPYTERHUB, TestApp};
+use crate::support::turns::alone;
 use crate::support::wait::eventually;
 use crate::support::wire::Request;
 
@@ -59,6 +60,7 @@ async fn an_api_server_that_is_away_is_told_and_leaves_the_service_ready() {
 
 #[tokio::test]
 async fn a_bad_configuration_is_told_without_its_values() {
+    let _alone = alone();
     let app = TestApp::start().await;
     app.edit_config(|config| config["services"]["ended_ttl_seconds"] = json!("hunter2"));
     let (status, text) = eventually("it is told", async || {

@@ -10,6 +10,3 @@ mod marked;
 mod metrics;
 mod storm;
 mod watching;
-
-/// Log handlers are a process's: one test at a time has them, where all tests share a process.
-static LOG_HANDLERS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -8,6 +8,7 @@ use openmetrics_parser::{MetricNumber, PrometheusType, PrometheusValue};
 use serde_json::json;
 
 use crate::support::app::{JUPYTERHUB, OTHERHUB, TestApp, start_body};
+use crate::support::turns::alone;
 use crate::support::wait::eventually;
 use crate::support::wire::Request;
 
@@ -42,6 +43,7 @@ fn read(page: &str) -> BTreeMap<String, f64> {
 
 #[tokio::test]
 async fn the_page_is_clean_and_counts_what_happens() {
+    let _alone = alone();
     let app = TestApp::start().await;
     eventually("the first look is done", async || {
         samples(&app).await.contains_key("k8smgr_config_generation{}").then_some(())

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::marked::{SERVICE, files, mark_config, own_descriptions, start, write_files};
 use crate::support::app::{ADMIN, JUPYTERHUB, TestApp};
+use crate::support::turns::alone;
 use crate::support::wait::{eventually, eventually_within};
 use crate::support::wire::{Answer, Request};
 
@@ -122,6 +123,7 @@ async fn the_exchange_of_a_mounted_configmap_is_seen() {
 
 #[tokio::test]
 async fn a_broken_description_goes_on_in_its_last_good_version_and_is_told() {
+    let _alone = alone();
     let app = TestApp::builder().edit(own_descriptions).edit(|config| mark_config(config, 1)).start().await;
     // At once: a look between its files would find a description that is good, and another.
     write_files(&app.path("new").join(SERVICE), &files(1));
@@ -161,7 +163,7 @@ async fn a_broken_description_goes_on_in_its_last_good_version_and_is_told() {
 
 #[tokio::test]
 async fn a_sighup_reloads_and_is_answered_in_the_log() {
-    let _turn = crate::LOG_HANDLERS.lock().await;
+    let _alone = alone();
     let app = TestApp::builder().edit(|config| config["logs"] = json!({"directories": ["/tmp"]})).start().await;
     let folder = app.path("").canonicalize().unwrap();
     app.edit_config(|config| config["logs"] = json!({"directories": [folder]}));
@@ -185,7 +187,7 @@ async fn add_file_handler(app: &TestApp) -> Answer {
 
 #[tokio::test]
 async fn what_log_handlers_may_write_to_follows_a_reload() {
-    let _turn = crate::LOG_HANDLERS.lock().await;
+    let _alone = alone();
     let app = TestApp::builder().edit(|config| config["logs"] = json!({"directories": []})).start().await;
     let refused = add_file_handler(&app).await;
     assert!(refused.status == 400 && refused.body.contains("logs.directories"), "{}", refused.body);

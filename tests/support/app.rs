@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use super::cluster::TestCluster;
 use super::folders;
 use super::records::contract_folder;
+use super::turns::{Together, together};
 use super::wait::eventually;
 use super::wire::{Answer, Request};
 
@@ -119,7 +120,8 @@ impl TestAppBuilder {
         std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
 
         let database_url = self.database_url;
-        TestApp { folder, cluster, environment, database_url, running: None, clock: Clock::default() }
+        let clock = Clock::default();
+        TestApp { folder, cluster, environment, database_url, running: None, clock, _turn: together() }
     }
 }
 
@@ -131,6 +133,7 @@ pub struct TestApp {
     running: Option<App>,
     /// The clocks of the process, and of the next one.
     pub clock: Clock,
+    _turn: Together,
 }
 
 impl TestApp {

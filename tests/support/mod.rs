@@ -19,5 +19,6 @@ pub mod processes;
 pub mod receivers;
 pub mod records;
 pub mod ssh_server;
+pub mod turns;
 pub mod wait;
 pub mod wire;

@@ -116,9 +116,16 @@ pub async fn serves(app: &TestApp, record: &ServiceRecord) {
 
 /// A counter of /metrics with these labels; 0 while it is not there.
 pub async fn counter(app: &TestApp, labelled: &str) -> u64 {
-    let page = app.send(&super::wire::Request::get("/metrics")).await.body;
-    let value = page.lines().find_map(|it| it.strip_prefix(labelled)?.trim().parse().ok());
-    value.unwrap_or(0)
+    counted(&app.send(&super::wire::Request::get("/metrics")).await.body, labelled)
+}
+
+/// The same before there is an app: other tests of this process may have counted.
+pub fn counted_before(labelled: &str) -> u64 {
+    counted(&k8smgr::metrics::page(), labelled)
+}
+
+fn counted(page: &str, labelled: &str) -> u64 {
+    page.lines().find_map(|it| it.strip_prefix(labelled)?.trim().parse().ok()).unwrap_or(0)
 }
 
 pub fn member<'a>(event: &'a Value, name: &str) -> &'a str {
