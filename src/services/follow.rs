@@ -12,13 +12,15 @@ use crate::store::{Batch, Changes, StoreError};
 
 /// Rows that are read at a time: a large installation is not held in memory twice.
 const PAGE: i64 = 500;
+/// Changes of a moment are read together: a start makes two, and what is this process's own is known before.
+const GATHERING: Duration = Duration::from_millis(50);
 /// Between attempts to read rows that changed.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Sees the changes of all processes, until it is aborted.
 pub async fn follow_changes(services: Arc<Services>, mut changes: Changes) {
     loop {
-        let batch = changes.next().await;
+        let batch = changes.next_gathered(GATHERING).await;
         let mut is_lost = false;
         while let Err(error) = services.refresh(&batch).await {
             if !is_lost {

@@ -84,6 +84,7 @@ pub struct Planned {
 
 pub struct Plan {
     pub new: NewService,
+    pub mark: Mark,
     /// The owner Secret first.
     pub objects: Vec<Planned>,
     pub files: Vec<DescriptionFile>,
@@ -164,7 +165,7 @@ pub fn prepare(site: &Site, request: StartRequest, start_date: Timestamp) -> Res
     let ownership = Ownership::of_start(&new, &mark, &config.services.container_main_name);
     let manifests = std::iter::once(owner).chain(certs).chain(prepared.manifests);
     let objects = manifests.map(|manifest| Planned::new(manifest, &ownership)).collect();
-    Ok(Plan { new, objects, files, config, limits, runtime, is_awaited })
+    Ok(Plan { new, mark, objects, files, config, limits, runtime, is_awaited })
 }
 
 /// The files as the reference leaves them: service.yaml and update.yaml rendered, the others as they are.

@@ -110,7 +110,8 @@ impl Services {
         let was_stopped = arrival.was_stopped();
         drop(arrival);
         self.announce_begun(&plan, &record);
-        crate::metrics::started(self.mark(&record).service(), posted.at);
+        let label = plan.mark.service().to_owned();
+        crate::metrics::started(&label, posted.at);
         let carried_out = match was_stopped {
             true => Err(StartError::Stopped),
             false => self.carry_out(plan, &mut record, deadline, acceptance).await,
@@ -126,7 +127,7 @@ impl Services {
             }
             Err(error) => {
                 fail_point!(StartBeforeRollBack);
-                crate::metrics::gave_up(self.mark(&record).service());
+                crate::metrics::gave_up(&label);
                 if !acceptance.was_answered() || !self.tell_failure(&record, &error).await {
                     self.announce(News::Gone { sequence: record.sequence });
                     self.roll_back(&record, &error).await;
@@ -230,7 +231,7 @@ impl Services {
             Inserted::New(record) => {
                 self.started().insert(record.sequence);
                 fail_point!(StartAfterRecord);
-                self.known.put(&record, &self.mark(&record));
+                self.known.put(&record, &plan.mark);
                 self.supersede(&record, named);
                 self.note_namespaces(&record.objects);
                 Ok(Claim::Ours(Box::new(plan), Box::new(record)))
@@ -264,9 +265,8 @@ impl Services {
         deadline: Deadline,
         acceptance: &Acceptance,
     ) -> Result<(), StartError> {
-        let mark = self.mark(record);
         let finish = Deadline::after(FINISH_TIME);
-        let Plan { objects: mut planned, files, config, runtime, is_awaited, .. } = plan;
+        let Plan { mark, objects: mut planned, files, config, runtime, is_awaited, .. } = plan;
         if is_awaited {
             self.store.start_is_awaited(record.sequence).await?;
         }

@@ -52,7 +52,7 @@ impl Services {
             is_of_outpost,
             object_id: record.object_id.clone(),
             start_date: record.start_date,
-            label: self.mark(record).service().to_owned(),
+            label: plan.mark.service().to_owned(),
             owner: owner.target.clone(),
             namespaces: namespaces(&record.objects),
         };

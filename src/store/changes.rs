@@ -69,6 +69,14 @@ pub struct UserChanges {
 pub struct Changes(broadcast::Receiver<Change>);
 
 impl Changes {
+    /// Waits for a change, and for more of them for so long: each of them is told once.
+    pub async fn next_gathered(&mut self, time: Duration) -> Batch {
+        let mut batch = self.next().await;
+        tokio::time::sleep(time).await;
+        self.add_waiting(&mut batch);
+        batch
+    }
+
     /// Waits for a change, and gives it with all that came meanwhile.
     pub async fn next(&mut self) -> Batch {
         let mut batch = Batch::default();
@@ -78,11 +86,16 @@ impl Changes {
             // The store is gone, and with it whatever could change.
             Err(RecvError::Closed) => std::future::pending().await,
         }
+        self.add_waiting(&mut batch);
+        batch
+    }
+
+    fn add_waiting(&mut self, batch: &mut Batch) {
         loop {
             match self.0.try_recv() {
                 Ok(change) => batch.add(change),
                 Err(TryRecvError::Lagged(_)) => batch.add(Change::Everything),
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return batch,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
     }

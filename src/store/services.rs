@@ -24,8 +24,9 @@ pub enum Inserted {
     IdTaken,
 }
 
+// NULL where there is nothing: the statement is the same each time, and is prepared once.
 #[derive(Clone, Insertable)]
-#[diesel(table_name = services)]
+#[diesel(table_name = services, treat_none_as_default_value = false)]
 pub(super) struct NewRow {
     pub(super) credential: String,
     pub(super) server_name: String,
