@@ -49,6 +49,21 @@ impl Cluster {
         }
     }
 
+    /// Waits until so many pods run.
+    pub async fn pods_that_run(&self, count: usize) -> anyhow::Result<usize> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let running = ListParams::default().fields("status.phase=Running");
+        let began = Instant::now();
+        loop {
+            let now = pods.list_metadata(&running).await?.items.len();
+            if now >= count {
+                return Ok(now);
+            }
+            anyhow::ensure!(began.elapsed() < Duration::from_secs(60), "{now} pods of {count} run");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn count_owned(&self) -> anyhow::Result<usize> {
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=k8smgr");
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);

@@ -48,10 +48,14 @@ impl ProcessId {
         Ok(kib / 1024.0)
     }
 
-    /// Lets every thread of it run on one core only.
-    pub fn pin_to(self, core: usize) -> anyhow::Result<()> {
+    pub fn own() -> Self {
+        Self(std::process::id())
+    }
+
+    /// Lets every thread of it run on these cores only.
+    pub fn pin_to(self, allowed: impl IntoIterator<Item = usize>) -> anyhow::Result<()> {
         let mut cores = CpuSet::new();
-        cores.set(core);
+        allowed.into_iter().for_each(|core| cores.set(core));
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.0))? {
             let thread: i32 = thread?.file_name().to_string_lossy().parse()?;
             let thread = rustix::process::Pid::from_raw(thread);

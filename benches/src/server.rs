@@ -35,7 +35,8 @@ impl Site {
         std::fs::create_dir_all(path("descriptions/bench/Lab/input"))?;
         std::fs::write(path("descriptions/bench/Lab/service.yaml"), SERVICE_YAML)?;
         std::fs::write(path("descriptions/bench/Lab/input/start.sh"), START_SCRIPT)?;
-        for name in ["services", "userhomes", "skel/bench"] {
+        // The configuration is not beside the database, whose every write would be an event in a folder that is watched.
+        for name in ["services", "userhomes", "skel/bench", "config"] {
             std::fs::create_dir_all(path(name))?;
         }
         let config = json!({
@@ -44,7 +45,7 @@ impl Site {
             "startup": {"create_user": {"bench": ["access_to_webservice", "access_to_logging"]}},
             "logs": {"targets": ["127.0.0.1"]},
         });
-        std::fs::write(path("config.json"), config.to_string())?;
+        std::fs::write(path("config/config.json"), config.to_string())?;
         let kubeconfig = path("kubeconfig");
         std::fs::write(&kubeconfig, cluster.embedded.kubeconfig())?;
         Ok(Self { folder, program: program.to_owned(), kubeconfig })
@@ -58,7 +59,7 @@ impl Site {
         let mut command = Command::new(&self.program);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(self.path("config.json"))
+            .arg(self.path("config/config.json"))
             .arg("--database-url")
             .arg(format!("sqlite://{}", self.path("k8smgr.sqlite3").display()))
             .env("KUBECONFIG", &self.kubeconfig)

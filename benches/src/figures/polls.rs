@@ -46,7 +46,7 @@ pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> any
         at_a_rate(&server, duration, many, report).await;
     }
     // At the end: a thread that begins later inherits the core of the one that began it.
-    server.id.pin_to(0)?;
+    server.id.pin_to([0])?;
     for _ in 0..conditions.runs {
         let busy = server.id.cpu_time()?;
         let pinned = closed(&server.kept(), 16, Until::After(duration), polls(PREFIX, many)).await;
