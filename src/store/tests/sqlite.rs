@@ -155,3 +155,45 @@ async fn a_poll_reads_one_row_by_index() {
     let plan: Vec<String> = plan.into_iter().map(|it| it.detail).collect();
     assert_eq!(plan, ["SEARCH services USING INDEX services_newest (credential=? AND server_name=?)"]);
 }
+
+#[derive(diesel::QueryableByName)]
+struct Step {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    detail: String,
+}
+
+/// Asked for every few seconds, of thousands of services of which it concerns none.
+#[tokio::test]
+async fn what_is_asked_now_and_then_does_not_read_all_that_run() {
+    use diesel::RunQueryDsl;
+    use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+
+    static ASKED: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+    fn noting() -> Option<Box<dyn Instrumentation>> {
+        Some(Box::new(|event: InstrumentationEvent<'_>| {
+            if let InstrumentationEvent::StartQuery { query, .. } = event {
+                ASKED.lock().unwrap().push(query.to_string());
+            }
+        }))
+    }
+    set_default_instrumentation(noting).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("k8smgr.sqlite3");
+    let store = Store::connect(&DatabaseUrl::sqlite(&path).unwrap()).await.unwrap();
+    assert!(store.adopted_services().await.unwrap().is_empty());
+    assert_eq!(store.end_dates().await.unwrap(), []);
+    set_default_instrumentation(|| None).unwrap();
+
+    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    for (condition, index) in [
+        ("`services`.`is_adopted` AND", "services_adopted"),
+        ("(`services`.`ends_at` IS NOT NULL)", "services_with_end"),
+    ] {
+        let asked = ASKED.lock().unwrap().clone();
+        let of_it = |it: &&String| it.starts_with("SELECT") && it.contains(condition) && it.contains("ORDER BY");
+        let query = asked.iter().find(of_it).unwrap_or_else(|| panic!("no query with {condition} in {asked:?}"));
+        let query = query.split(" -- binds").next().unwrap();
+        let plan = diesel::sql_query(format!("EXPLAIN QUERY PLAN {query}")).load::<Step>(&mut connection).unwrap();
+        assert!(plan.iter().any(|it| it.detail.contains(index)), "{:?}", plan[0].detail);
+    }
+}

@@ -1,0 +1,2 @@
+DROP INDEX services_with_end;
+DROP INDEX services_adopted;
