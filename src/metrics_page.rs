@@ -38,6 +38,7 @@ impl MetricsPage {
         self.database().await;
         self.watches();
         self.handlers();
+        gauge!("k8smgr_starts_not_running").set(count(crate::metrics::not_running()));
         // Rendering takes a few milliseconds once there is a lot.
         tokio::task::spawn_blocking(crate::metrics::page).await.unwrap_or_default()
     }

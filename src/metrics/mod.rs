@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub use starting::{gave_up, is_running, started};
+pub use starting::{gave_up, is_running, not_running, started};
 
 use self::table::{Kind, METRICS};
 

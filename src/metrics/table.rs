@@ -91,6 +91,8 @@ pub const METRICS: &[Metric] = &[
         "1 when the database answered while this page was made."),
     gauge("k8smgr_database_connections", &["pool", "state"],
         "Database connections: `idle`, `in_use`, and `waiting` for those who wait for one."),
+    gauge("k8smgr_starts_not_running", &[],
+        "Starts of this process whose main container was not seen to run yet."),
     gauge("k8smgr_services_known", &[],
         "Services in this process's memory, from which polls are answered."),
     counter("k8smgr_database_outages_total", &[],

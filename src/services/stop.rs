@@ -136,6 +136,7 @@ impl Services {
         self.store.remove_service(record.sequence).await?;
         self.known.remove(record.sequence);
         fail_point!(StopAfterRemoval);
+        crate::metrics::gave_up(self.mark(record).service());
         self.forget(record.sequence);
         Ok(())
     }

@@ -95,6 +95,19 @@ async fn the_page_is_clean_and_counts_what_happens() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_stopped_before_it_ran_is_not_waited_for() {
+    let _alone = alone();
+    let app = TestApp::start().await;
+    let not_running = async || samples(&app).await["k8smgr_starts_not_running{}"];
+    let before = not_running().await;
+    assert_eq!(app.start_service(JUPYTERHUB, "lab", "s1", "JupyterLab/Slow").await.status, 201);
+    assert_eq!(not_running().await, before + 1.0);
+    app.delete(JUPYTERHUB, "lab").await.assert(204, "");
+    eventually("it is forgotten", async || (not_running().await == before).then_some(())).await;
+    app.end().await;
+}
+
+#[tokio::test]
 async fn every_family_is_described_as_the_documentation_has_it() {
     let app = TestApp::start().await;
     let mut body = start_body("JupyterLab/Run", "s1");
