@@ -129,7 +129,8 @@ async fn what_an_update_made_is_not_forgotten_when_its_service_ends_meanwhile() 
     let pod = app.cluster.pod_in_phase("depl-lab-s1-", "Running").await;
     let Some(faults) = app.cluster.faults() else { return app.end().await };
     let slow = Fault::Delay(Duration::from_millis(2500));
-    faults.add(FaultRule::new(slow).verb("get").resource("pods/log").times(1));
+    // Whoever explains the end: a poll, and who saw the pod fail.
+    faults.add(FaultRule::new(slow).verb("get").resource("pods/log"));
     let state = json!({"terminated": {"exitCode": 1, "reason": "Error"}});
     let main =
         json!({"name": "main", "image": "x/run:1", "imageID": "", "ready": false, "restartCount": 0, "state": state});
