@@ -36,14 +36,18 @@ impl Constant {
     pub async fn start(size: usize) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["constant", &size.to_string()]);
-        let (child, address) = listening(command).await?;
+        let (child, address) = listening(spawn(command)?).await?;
         Ok(Self { address, _child: child })
     }
 }
 
-/// Starts a server that prints where it listens.
-pub async fn listening(mut command: Command) -> anyhow::Result<(Child, SocketAddr)> {
-    let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().context("failed to start the server")?;
+/// Starts a server that prints where it listens; it ends with the value.
+pub fn spawn(mut command: Command) -> anyhow::Result<Child> {
+    command.stdout(Stdio::piped()).kill_on_drop(true).spawn().context("failed to start the server")
+}
+
+/// Waits until it does.
+pub async fn listening(mut child: Child) -> anyhow::Result<(Child, SocketAddr)> {
     let mut lines = BufReader::new(child.stdout.take().context("no output of the server")?).lines();
     while let Some(line) = lines.next_line().await? {
         if let Some(address) = line.strip_prefix("listening on http://") {

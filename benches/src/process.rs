@@ -54,8 +54,7 @@ impl ProcessId {
 
     /// Lets every thread of it run on these cores only.
     pub fn pin_to(self, allowed: impl IntoIterator<Item = usize>) -> anyhow::Result<()> {
-        let mut cores = CpuSet::new();
-        allowed.into_iter().for_each(|core| cores.set(core));
+        let cores = set_of(allowed);
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.0))? {
             let thread: i32 = thread?.file_name().to_string_lossy().parse()?;
             let thread = rustix::process::Pid::from_raw(thread);
@@ -63,6 +62,21 @@ impl ProcessId {
         }
         Ok(())
     }
+}
+
+/// Does something on one core; a process that it starts stays there, and knows from the beginning that it has no other.
+pub fn on_core<T>(core: usize, work: impl FnOnce() -> T) -> anyhow::Result<T> {
+    let before = rustix::thread::sched_getaffinity(None)?;
+    rustix::thread::sched_setaffinity(None, &set_of([core]))?;
+    let done = work();
+    rustix::thread::sched_setaffinity(None, &before)?;
+    Ok(done)
+}
+
+fn set_of(allowed: impl IntoIterator<Item = usize>) -> CpuSet {
+    let mut cores = CpuSet::new();
+    allowed.into_iter().for_each(|core| cores.set(core));
+    cores
 }
 
 /// Lets this process open as many connections as the machine allows.

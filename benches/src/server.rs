@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use base64::Engine;
@@ -12,10 +13,13 @@ use tokio::process::{Child, Command};
 
 use crate::client::{Client, Target};
 use crate::cluster::{Cluster, NAMESPACE};
-use crate::constant::listening;
+use crate::constant::{listening, spawn};
 use crate::load::{Until, closed};
 use crate::operations;
-use crate::process::ProcessId;
+use crate::process::{ProcessId, on_core};
+
+/// How long next to nothing must have happened.
+const REST: Duration = Duration::from_secs(1);
 
 pub const SERVICE: &str = "Lab";
 const SERVICE_YAML: &str = include_str!("../descriptions/bench/Lab/service.yaml");
@@ -35,8 +39,7 @@ impl Site {
         std::fs::create_dir_all(path("descriptions/bench/Lab/input"))?;
         std::fs::write(path("descriptions/bench/Lab/service.yaml"), SERVICE_YAML)?;
         std::fs::write(path("descriptions/bench/Lab/input/start.sh"), START_SCRIPT)?;
-        // The configuration is not beside the database, whose every write would be an event in a folder that is watched.
-        for name in ["services", "userhomes", "skel/bench", "config"] {
+        for name in ["services", "userhomes", "skel/bench"] {
             std::fs::create_dir_all(path(name))?;
         }
         let config = json!({
@@ -45,7 +48,7 @@ impl Site {
             "startup": {"create_user": {"bench": ["access_to_webservice", "access_to_logging"]}},
             "logs": {"targets": ["127.0.0.1"]},
         });
-        std::fs::write(path("config/config.json"), config.to_string())?;
+        std::fs::write(path("config.json"), config.to_string())?;
         let kubeconfig = path("kubeconfig");
         std::fs::write(&kubeconfig, cluster.embedded.kubeconfig())?;
         Ok(Self { folder, program: program.to_owned(), kubeconfig })
@@ -56,10 +59,20 @@ impl Site {
     }
 
     pub async fn serve(&self) -> anyhow::Result<Server> {
+        self.server(spawn(self.command()?)?).await
+    }
+
+    /// On one core, as on a machine that has no more.
+    pub async fn serve_on(&self, core: usize) -> anyhow::Result<Server> {
+        let command = self.command()?;
+        self.server(on_core(core, || spawn(command))??).await
+    }
+
+    fn command(&self) -> anyhow::Result<Command> {
         let mut command = Command::new(&self.program);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(self.path("config/config.json"))
+            .arg(self.path("config.json"))
             .arg("--database-url")
             .arg(format!("sqlite://{}", self.path("k8smgr.sqlite3").display()))
             .env("KUBECONFIG", &self.kubeconfig)
@@ -68,7 +81,11 @@ impl Site {
             .env("BENCH_USER_PASS", "benchpw")
             .current_dir(self.folder.path())
             .stderr(std::fs::File::create(self.path("log"))?);
-        let (child, address) = listening(command).await.with_context(|| self.last_words())?;
+        Ok(command)
+    }
+
+    async fn server(&self, child: Child) -> anyhow::Result<Server> {
+        let (child, address) = listening(child).await.with_context(|| self.last_words())?;
         let id = ProcessId(child.id().context("the server has no process id")?);
         Ok(Server { address, id, child })
     }
@@ -109,6 +126,17 @@ impl Server {
         let started = closed(&self.kept(), 16, Until::Count(count), operations::starts(prefix, SERVICE)).await;
         anyhow::ensure!(started.failures == 0, "{} of {count} starts failed", started.failures);
         Ok(())
+    }
+
+    /// Waits until it has nothing left to do: what was answered may go on in the background.
+    pub async fn rests(&self) -> anyhow::Result<()> {
+        loop {
+            let before = self.id.cpu_time()?;
+            tokio::time::sleep(REST).await;
+            if self.id.cpu_time()? - before < REST / 20 {
+                return Ok(());
+            }
+        }
     }
 
     pub async fn kill(mut self) -> anyhow::Result<()> {

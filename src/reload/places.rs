@@ -10,7 +10,10 @@ const MOST_LINKS: usize = 40;
 /// What to watch, and which of what happens there matters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
-    /// A folder and the name in it that matters.
+    /// Files that are there: that one takes the place of another is told of it, too. Not their folders, in which a database may be at
+    /// work beside them.
+    pub files: BTreeSet<PathBuf>,
+    /// Links, and what is not there yet: a folder and the name in it that matters.
     pub names: BTreeSet<(PathBuf, OsString)>,
     /// Folders in which everything matters.
     pub trees: BTreeSet<PathBuf>,
@@ -18,10 +21,7 @@ pub struct Places {
 
 impl Places {
     pub fn of(file: Option<&Path>, tree: &Path) -> Self {
-        let mut places = Self::default();
-        if let Some(file) = file {
-            places.follow(file);
-        }
+        let mut places = Self::default().and_files(file);
         if let Some(real) = places.follow(tree) {
             places.trees.insert(real);
         }
@@ -31,7 +31,9 @@ impl Places {
     /// With single files beside.
     pub fn and_files<'a>(mut self, files: impl IntoIterator<Item = &'a Path>) -> Self {
         for file in files {
-            self.follow(file);
+            if let Some(real) = self.follow(file) {
+                self.files.insert(real);
+            }
         }
         self
     }
@@ -63,15 +65,11 @@ impl Places {
                     }
                     target.iter().rev().for_each(|it| rest.push_front(it.to_owned()));
                 }
+                Err(_) if next.exists() => current = next,
                 Err(_) => {
-                    // The last one, or one that is not there: its coming matters.
-                    if rest.is_empty() || !next.exists() {
-                        self.names.insert((current.clone(), name));
-                    }
-                    if !next.exists() {
-                        return None;
-                    }
-                    current = next;
+                    // Its coming matters.
+                    self.names.insert((current, name));
+                    return None;
                 }
             }
         }
@@ -81,6 +79,7 @@ impl Places {
     /// Whether something that happened to this path matters.
     pub fn concern(&self, path: &Path) -> bool {
         self.trees.iter().any(|tree| path.starts_with(tree))
+            || self.files.contains(path)
             || self.names.iter().any(|(folder, name)| path == folder.join(name) || path == folder)
     }
 }
@@ -110,6 +109,17 @@ mod tests {
         for path in ["mount/other", "git/other", "else"] {
             assert!(!places.concern(&top.join(path)), "{path}: {places:?}");
         }
+    }
+
+    #[test]
+    fn what_else_happens_in_the_folder_of_a_file_wakes_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(top.join("descriptions")).unwrap();
+        std::fs::write(top.join("config.json"), "{}").unwrap();
+        let places = Places::of(Some(&top.join("config.json")), &top.join("descriptions"));
+        assert!(places.concern(&top.join("config.json")) && !places.concern(&top.join("k8smgr.sqlite3-wal")));
+        assert!(places.names.is_empty(), "{places:?}");
     }
 
     #[test]

@@ -107,8 +107,15 @@ fn watch(places: &Places, changed: Arc<Notify>) -> Result<RecommendedWatcher, no
     for tree in &places.trees {
         watcher.watch(tree, RecursiveMode::Recursive)?;
     }
-    let folders: BTreeSet<&Path> = places.names.iter().map(|(folder, _)| folder.as_path()).collect();
-    for folder in folders.into_iter().filter(|it| !places.trees.iter().any(|tree| it.starts_with(tree))) {
+    let is_watched = |path: &Path| places.trees.iter().any(|tree| path.starts_with(tree));
+    let mut folders: BTreeSet<&Path> = places.names.iter().map(|(folder, _)| folder.as_path()).collect();
+    for file in places.files.iter().filter(|it| !is_watched(it)) {
+        // One that has just gone, or that may not be read: its folder tells.
+        if watcher.watch(file, RecursiveMode::NonRecursive).is_err() {
+            folders.extend(file.parent());
+        }
+    }
+    for folder in folders.into_iter().filter(|it| !is_watched(it)) {
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
@@ -118,5 +125,66 @@ impl Reloader {
     fn places(&self) -> Places {
         let config = self.config.current();
         Places::of(self.file.as_deref(), &config.services.descriptions).and_files(self.rules.paths(&config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(30);
+
+    struct Watched {
+        changed: Arc<Notify>,
+        _watcher: RecommendedWatcher,
+    }
+
+    fn watched(folder: &Path) -> Watched {
+        let changed = Arc::new(Notify::new());
+        let places = Places::of(Some(&folder.join("config.json")), &folder.join("descriptions"));
+        Watched { _watcher: watch(&places, changed.clone()).unwrap(), changed }
+    }
+
+    fn new_folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        fs::create_dir(top.join("descriptions")).unwrap();
+        fs::write(top.join("config.json"), "{}").unwrap();
+        (folder, top)
+    }
+
+    #[tokio::test]
+    async fn every_way_to_change_a_file_or_a_tree_is_told() {
+        let (_folder, top) = new_folder();
+        let changes: [(&str, &dyn Fn()); 7] = [
+            ("written in place", &|| fs::write(top.join("config.json"), "{1}").unwrap()),
+            ("another one in its place", &|| {
+                fs::write(top.join("new"), "{2}").unwrap();
+                fs::rename(top.join("new"), top.join("config.json")).unwrap();
+            }),
+            ("moved away", &|| fs::rename(top.join("config.json"), top.join("config.json~")).unwrap()),
+            ("made again", &|| fs::write(top.join("config.json"), "{3}").unwrap()),
+            ("removed", &|| fs::remove_file(top.join("config.json")).unwrap()),
+            ("a tree moved away", &|| fs::rename(top.join("descriptions"), top.join("old")).unwrap()),
+            ("a tree moved in", &|| fs::rename(top.join("old"), top.join("descriptions")).unwrap()),
+        ];
+        for (what, change) in changes {
+            let watched = watched(&top);
+            change();
+            assert!(timeout(TIME, watched.changed.notified()).await.is_ok(), "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_somebody_still_reads_is_told_when_another_takes_its_place() {
+        let (_folder, top) = new_folder();
+        let _reads = fs::File::open(top.join("config.json")).unwrap();
+        let watched = watched(&top);
+        fs::write(top.join("new"), "{}").unwrap();
+        fs::rename(top.join("new"), top.join("config.json")).unwrap();
+        assert!(timeout(TIME, watched.changed.notified()).await.is_ok());
     }
 }

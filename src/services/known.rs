@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use smallvec::SmallVec;
 
 use super::judge::Judged;
 use crate::cluster::watch::{Watched, watched_of};
@@ -79,11 +80,13 @@ impl KnownService {
 #[derive(Default)]
 pub struct Known(RwLock<Starts>);
 
+/// The starts of a name, oldest first. Nearly all names have one, and a poll finds it without another step.
+type Named = SmallVec<[Arc<KnownService>; 2]>;
+
 #[derive(Default)]
 struct Starts {
     by_sequence: BTreeMap<i64, Arc<KnownService>>,
-    /// The sequences of a name's starts, lowest first.
-    by_name: HashMap<Credential, HashMap<ServerName, Vec<i64>>>,
+    by_name: HashMap<Credential, HashMap<ServerName, Named>>,
     /// Most services are watched alike.
     watched: HashSet<Arc<[Watched]>>,
     /// While rows are read: what changed meanwhile is newer than they are.
@@ -103,9 +106,7 @@ impl Known {
     }
 
     pub fn newest(&self, credential: &Credential, server_name: &ServerName) -> Option<Arc<KnownService>> {
-        let starts = self.read();
-        let sequence = starts.by_name.get(credential)?.get(server_name)?.last()?;
-        starts.by_sequence.get(sequence).cloned()
+        self.read().by_name.get(credential)?.get(server_name)?.last().cloned()
     }
 
     pub fn of_sequence(&self, sequence: i64) -> Option<Arc<KnownService>> {
@@ -115,8 +116,8 @@ impl Known {
     /// All starts of a name, oldest first.
     pub fn named(&self, credential: &Credential, server_name: &ServerName) -> Vec<Arc<KnownService>> {
         let starts = self.read();
-        let sequences = starts.by_name.get(credential).and_then(|it| it.get(server_name));
-        sequences.into_iter().flatten().filter_map(|it| starts.by_sequence.get(it)).cloned().collect()
+        let named = starts.by_name.get(credential).and_then(|it| it.get(server_name));
+        named.into_iter().flatten().cloned().collect()
     }
 
     pub fn running(&self) -> Vec<Arc<KnownService>> {
@@ -143,20 +144,17 @@ impl Known {
     pub fn set_state(&self, sequence: i64, state: ServiceState, details: Option<Details>) {
         let mut starts = self.write();
         starts.note_change(sequence);
-        if let Some(known) = starts.by_sequence.get_mut(&sequence)
-            && is_later(state, known.state)
-        {
-            let changed = Arc::make_mut(known);
-            (changed.state, changed.details) = (state, details);
-        }
+        starts.change(sequence, |it| {
+            if is_later(state, it.state) {
+                (it.state, it.details) = (state, details);
+            }
+        });
     }
 
     pub fn set_end_date(&self, sequence: i64, ends_at: Timestamp) {
         let mut starts = self.write();
         starts.note_change(sequence);
-        if let Some(known) = starts.by_sequence.get_mut(&sequence) {
-            Arc::make_mut(known).ends_at = Some(ends_at);
-        }
+        starts.change(sequence, |it| it.ends_at = Some(ends_at));
     }
 
     pub fn remove(&self, sequence: i64) {
@@ -215,13 +213,24 @@ impl Starts {
             return;
         }
         let watched = self.watched_alike(watched_of(&record.objects));
-        let sequence = record.sequence;
-        self.by_sequence.insert(sequence, Arc::new(KnownService::new(record, mark, watched)));
-        let names = self.by_name.entry(record.credential.clone()).or_default();
-        let sequences = names.entry(record.server_name.clone()).or_default();
-        if let Err(place) = sequences.binary_search(&sequence) {
-            sequences.insert(place, sequence);
+        self.file(Arc::new(KnownService::new(record, mark, watched)));
+    }
+
+    fn change(&mut self, sequence: i64, change: impl FnOnce(&mut KnownService)) {
+        let Some(known) = self.by_sequence.get(&sequence) else { return };
+        let mut changed = KnownService::clone(known);
+        change(&mut changed);
+        self.file(Arc::new(changed));
+    }
+
+    fn file(&mut self, known: Arc<KnownService>) {
+        let names = self.by_name.entry(known.credential.clone()).or_default();
+        let named = names.entry(known.server_name.clone()).or_default();
+        match named.binary_search_by_key(&known.sequence, |it| it.sequence) {
+            Ok(place) => named[place] = known.clone(),
+            Err(place) => named.insert(place, known.clone()),
         }
+        self.by_sequence.insert(known.sequence, known);
     }
 
     fn watched_alike(&mut self, watched: Vec<Watched>) -> Arc<[Watched]> {
@@ -236,9 +245,9 @@ impl Starts {
     fn remove(&mut self, sequence: i64) {
         let Some(known) = self.by_sequence.remove(&sequence) else { return };
         let Some(names) = self.by_name.get_mut(&known.credential) else { return };
-        if let Some(sequences) = names.get_mut(&known.server_name) {
-            sequences.retain(|it| *it != sequence);
-            if sequences.is_empty() {
+        if let Some(named) = names.get_mut(&known.server_name) {
+            named.retain(|it| it.sequence != sequence);
+            if named.is_empty() {
                 names.remove(&known.server_name);
             }
         }

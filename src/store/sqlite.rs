@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{Manager, Metrics, Object, Pool, RecycleResult};
+use deadpool::managed::{Manager, Metrics, Object, Pool, QueueMode, RecycleResult};
 use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, QueryResult, RunQueryDsl, sql_types};
@@ -95,7 +95,12 @@ async fn run<R: Send + 'static>(
 
 fn pool(files: Files, size: usize) -> Result<Pool<Files>, StoreError> {
     let database = files.path.display().to_string();
-    Pool::builder(files).max_size(size).build().map_err(|error| StoreError::Open { database, source: error.into() })
+    // The one that was used last: the others hold few pages and prepared statements.
+    Pool::builder(files)
+        .max_size(size)
+        .queue_mode(QueueMode::Lifo)
+        .build()
+        .map_err(|error| StoreError::Open { database, source: error.into() })
 }
 
 struct Files {

@@ -34,8 +34,10 @@ pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> any
     // What grows at first (pools, caches, the allocator) is not what leaks.
     let tenth = conditions.cycles.div_ceil(10);
     cycle(&server, "warm-", tenth).await?;
+    server.rests().await?;
     let (memory, database) = (server.id.resident_mib()?, site.database_mib());
     cycle(&server, "cycle-", conditions.cycles).await?;
+    server.rests().await?;
     let grown = server.id.resident_mib()? / memory;
     report.add(format!("memory: after {} starts and stops", conditions.cycles), "x", Bar::AtMost(1.05), grown);
     report.add("database: size before them", "MiB", Bar::None, database);

@@ -14,9 +14,6 @@ use crate::server::{Server, Site};
 
 const PREFIX: &str = "poll-";
 const FEW: usize = 100;
-/// How long next to nothing must have happened.
-const REST: Duration = Duration::from_secs(1);
-
 pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let site = Site::new(&conditions.server, &cluster)?;
@@ -30,7 +27,8 @@ pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> any
         with_few.push(closed(&server.kept(), 8, Until::After(duration), polls(PREFIX, FEW)).await.rate());
     }
     fill_up(&server, many).await?;
-    at_rest(&server).await?;
+    // Thousands of starts have just been made: their pods still come up, in the server's watches and in the cluster beside it.
+    server.rests().await?;
     for few in with_few {
         let all = closed(&server.kept(), 8, Until::After(duration), polls(PREFIX, many)).await;
         report.add(format!("poll: rate with {many} services against {FEW}"), "x", Bar::AtLeast(0.9), all.rate() / few);
@@ -55,17 +53,6 @@ pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> any
         report.add("poll: how busy that core was with the server", "", Bar::None, share);
     }
     server.kill().await
-}
-
-/// Thousands of starts have just been made: their pods still come up, in the server's watches and in the cluster beside it.
-async fn at_rest(server: &Server) -> anyhow::Result<()> {
-    loop {
-        let before = server.id.cpu_time()?;
-        tokio::time::sleep(REST).await;
-        if server.id.cpu_time()? - before < REST / 20 {
-            return Ok(());
-        }
-    }
 }
 
 async fn fill_up(server: &Server, many: usize) -> anyhow::Result<()> {

@@ -90,8 +90,7 @@ async fn beside(
     let kind = if is_slow { "3 ms a call" } else { "embedded cluster" };
     let cluster = cluster(is_slow).await?;
     let site = Site::new(&conditions.server, &cluster)?;
-    let server = site.serve().await?;
-    server.id.pin_to([server_core])?;
+    let server = site.serve_on(server_core).await?;
     server.fill("warm-", 16).await?;
     let before = cluster.pods_that_run(16).await?;
     let (began, cluster_cpu) = (Instant::now(), ProcessId::own().cpu_time()?);
