@@ -11,6 +11,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use warp::Filter;
 
+use crate::process::on_core;
+
 pub async fn serve(size: usize) -> anyhow::Result<()> {
     let body = "x".repeat(size);
     let route = warp::any().map(move || body.clone());
@@ -33,10 +35,10 @@ pub struct Constant {
 }
 
 impl Constant {
-    pub async fn start(size: usize) -> anyhow::Result<Self> {
+    pub async fn start_on(size: usize, core: usize) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["constant", &size.to_string()]);
-        let (child, address) = listening(spawn(command)?).await?;
+        let (child, address) = listening(on_core(core, || spawn(command))??).await?;
         Ok(Self { address, _child: child })
     }
 }

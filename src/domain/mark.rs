@@ -35,6 +35,31 @@ pub struct Mark {
     server: String,
     start: String,
     service: String,
+    tag: ServiceTag,
+}
+
+/// The value of `SERVICE_LABEL` as it is kept in memory: it is a hash, and two words hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServiceTag(u128);
+
+impl ServiceTag {
+    /// `None`: not one of ours.
+    pub fn parse(label: &str) -> Option<Self> {
+        let is_digit = |it: u8| matches!(it, b'0'..=b'9' | b'a'..=b'f');
+        let is_ours = label.len() == 32 && label.bytes().all(is_digit);
+        is_ours.then(|| u128::from_str_radix(label, 16).ok().map(Self)).flatten()
+    }
+
+    fn of(text: &str) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
+        Self(digest.iter().take(16).fold(0, |value, byte| value << 8 | u128::from(*byte)))
+    }
+}
+
+impl std::fmt::Display for ServiceTag {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:032x}", self.0)
+    }
 }
 
 impl Mark {
@@ -46,31 +71,40 @@ impl Mark {
         start_id: &StartId,
         start_date: Timestamp,
     ) -> Self {
+        // No part can hold a slash.
+        let tag = ServiceTag::of(&format!("{credential}/{server_name}/{start_id}/{}", start_date.as_microsecond()));
         Self {
             installation: installation.to_owned(),
             credential: short_hash(credential.as_str()),
             server: short_hash(server_name.as_str()),
             start: short_hash(start_id.as_str()),
-            // No part can hold a slash.
-            service: short_hash(&format!("{credential}/{server_name}/{start_id}/{}", start_date.as_microsecond())),
+            service: tag.to_string(),
+            tag,
         }
     }
 
     /// The mark of a user job's Service. The token tells the job from an earlier one of the same name.
     pub fn of_user_job(installation: &str, credential: &Credential, service: &str, token: &str) -> Self {
+        // No start's: a server's name is never empty.
+        let tag = ServiceTag::of(&format!("user-job//{credential}/{service}/{token}"));
         Self {
             installation: installation.to_owned(),
             credential: short_hash(credential.as_str()),
             server: short_hash(service),
             start: short_hash(token),
-            // No start's: a server's name is never empty.
-            service: short_hash(&format!("user-job//{credential}/{service}/{token}")),
+            service: tag.to_string(),
+            tag,
         }
     }
 
-    /// What the watch cache files the service under.
+    /// The value of `SERVICE_LABEL`.
     pub fn service(&self) -> &str {
         &self.service
+    }
+
+    /// What the watch cache files the service under.
+    pub fn tag(&self) -> ServiceTag {
+        self.tag
     }
 
     pub fn labels(&self) -> [(&'static str, &str); 6] {
@@ -110,7 +144,7 @@ impl Mark {
 
 /// The beginning of the SHA-256: it fits a label whatever the name.
 fn short_hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    ServiceTag::of(text).to_string()
 }
 
 #[cfg(test)]
@@ -123,5 +157,19 @@ mod tests {
         let (server_name, start_id) = (ServerName::parse(&"ü".repeat(255)).unwrap(), StartId::parse("s 1").unwrap());
         let mark = Mark::new("i1", &credential, &server_name, &start_id, Timestamp::UNIX_EPOCH);
         assert!(mark.labels().iter().all(|(_, value)| value.len() <= 63 && value.is_ascii()));
+    }
+
+    #[test]
+    fn a_tag_is_the_label_and_nothing_else_is_one() {
+        let label = short_hash("lab");
+        let digest = Sha256::digest(b"lab");
+        assert_eq!(label, digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>());
+        assert_eq!(ServiceTag::parse(&label).unwrap().to_string(), label);
+        let zeros = "0".repeat(32);
+        assert_eq!(ServiceTag::parse(&zeros).unwrap().to_string(), zeros);
+        for other in ["", "s1", &label[1..], &label.to_uppercase(), &format!("+{}", &label[1..]), &format!("{label}0")]
+        {
+            assert!(ServiceTag::parse(other).is_none(), "{other}");
+        }
     }
 }

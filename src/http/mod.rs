@@ -90,9 +90,7 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
         .or(path!("api-docs" / "openapi.json").and(call()).map(api_docs::description)).unify()
         .or(path!("docs").and(call()).map(api_docs::page)).unify()
         .or(path!("docs" / String).and(call()).map(api_docs::asset)).unify();
-    // Polls are most of what comes: what is tried first costs least.
-    let services = path!("api" / "services" / ..).and(name()).and(end()).and(with()).and(call()).then(services::item)
-        .or(path!("api" / "services").and(with()).and(call()).then(services::collection)).unify();
+    let services = path!("api" / "services").and(with()).and(call()).then(services::collection);
     let logs = path!("api" / "logs" / "handler").and(with()).and(call()).then(log_handlers::collection)
         .or(path!("api" / "logs" / "handler" / ..).and(name()).and(end()).and(with()).and(call()).then(log_handlers::item)).unify()
         .or(path!("api" / "logs" / "logtest").and(with()).and(call()).then(log_test::log_test)).unify();
@@ -106,7 +104,10 @@ pub fn routes(api: Api) -> BoxedFilter<(Reply,)> {
     let nothing = path!("api" / "userjobs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, USER_JOBS))
         .or(path!("api" / "logs" / ..).and(with()).and(call()).then(|api, call| admission::nothing(api, call, LOGS))).unify();
     let unknown = warp::any().map(|| Reply::error(&ApiError::NotFound, None));
-    services.or(outpost::routes(api)).unify().or(open.or(logs).unify().or(users).unify().or(user_jobs).unify().or(nothing).unify().or(unknown).unify()).unify().boxed()
+    let rest = services.or(outpost::routes(api)).unify().or(open).unify().or(logs).unify().or(users).unify().or(user_jobs).unify()
+        .or(nothing).unify().or(unknown).unify();
+    // Polls are most of what comes. Each request copies what it may be passed on to: boxed, that is one pointer.
+    path!("api" / "services" / ..).and(name()).and(end()).and(with()).and(call()).then(services::item).or(rest.boxed()).unify().boxed()
 }
 
 /// What is served on `metrics.listen`.

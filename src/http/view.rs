@@ -16,7 +16,7 @@ const RUNNING_END: &str = "\"stop_pending\":false,\"running\":true}";
 /// The answer to a poll: the object with `running`, and `details` where there is something to say.
 pub fn polled(polled: &Polled, credential: &Credential, server_name: &ServerName) -> Bytes {
     match polled {
-        Polled::Runs(service) => service.running_answer.clone(),
+        Polled::Runs(service) => Bytes::copy_from_slice(&service.running_answer),
         Polled::Status(it) => service_json::polled(&it.record, it.running, it.details.as_ref()).into(),
         Polled::Remembered { service, running, details } => {
             format!("{},{}}}", known_members(service), status(*running, details.as_ref())).into()

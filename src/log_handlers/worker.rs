@@ -3,8 +3,8 @@
 //! While a handler cannot write it keeps what it has and tries again; what no longer fits into the queue is dropped
 //! and counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ struct Progress {
     kind: &'static str,
     failing: Mutex<Option<String>>,
     dropped: AtomicU64,
+    /// How many records wait.
+    queued: AtomicUsize,
     stage: Mutex<Stage>,
     changed: Condvar,
 }
@@ -47,7 +49,8 @@ enum Stage {
 pub(super) struct Worker {
     pub kind: HandlerKind,
     pub level: Level,
-    queue: SyncSender<Arc<Record>>,
+    /// Grows with what waits, and is bounded by `capacity`: a bounded channel takes all of its memory at once.
+    queue: Sender<Arc<Record>>,
     progress: Arc<Progress>,
 }
 
@@ -80,7 +83,7 @@ impl Worker {
         sink: Box<dyn Sink>,
         predecessor: Option<Retired>,
     ) -> std::io::Result<Self> {
-        let (queue, records) = sync_channel(capacity(kind));
+        let (queue, records) = channel();
         let progress = Arc::new(Progress { kind: kind.as_str(), ..Progress::default() });
         let (name, shared) = (format!("log {}", kind.as_str()), progress.clone());
         std::thread::Builder::new().name(name).spawn(move || {
@@ -98,8 +101,11 @@ impl Worker {
         if record.level < self.level {
             return;
         }
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.queue.try_send(record.clone()) {
-            self.progress.drop_one();
+        let progress = &self.progress;
+        let is_full = progress.queued.fetch_add(1, Ordering::Relaxed) >= capacity(self.kind);
+        if is_full || self.queue.send(record.clone()).is_err() {
+            progress.queued.fetch_sub(1, Ordering::Relaxed);
+            progress.drop_one();
         }
     }
 
@@ -156,6 +162,7 @@ fn work(kind: HandlerKind, mut sink: Box<dyn Sink>, records: &Receiver<Arc<Recor
         progress.note(kind, Some(&reason));
     }
     for record in records {
+        progress.queued.fetch_sub(1, Ordering::Relaxed);
         if !deliver(kind, sink.as_mut(), &record, progress) {
             progress.drop_one();
             // Taken away while it cannot write: nothing of the rest would come through either.

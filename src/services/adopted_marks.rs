@@ -119,7 +119,7 @@ impl Services {
         let adopted = self.store.adopted_services().await?;
         let unseen = adopted.into_iter().filter(|record| {
             let watches = self.cluster.watches();
-            self.cluster.is_synced(&record.objects) && !seems_to_run(&watches.observe(self.mark(record).service()))
+            self.cluster.is_synced(&record.objects) && !seems_to_run(&watches.observe(self.mark(record).tag()))
         });
         let mark = |record: ServiceRecord| async move {
             if let Err(error) = self.mark_adopted(&record, Deadline::after(ADOPTION_TIME)).await {

@@ -119,7 +119,7 @@ impl Services {
         if !self.cluster.is_synced(&record.objects) {
             return false;
         }
-        let pods = self.cluster.watches().observe(self.mark(record).service()).pods;
+        let pods = self.cluster.watches().observe(self.mark(record).tag()).pods;
         match pods.into_iter().filter(|it| !it.is_deleting).max_by_key(|it| it.created) {
             Some(pod) => match self.cluster.look_at(&pod, Deadline::after(LOOK_TIME)).await {
                 Ok(now) => !now.is_some_and(|it| it.serves() && it.is_ready),
@@ -140,7 +140,7 @@ impl Services {
         self.awaited().insert(sequence);
         let _awaited = Awaited { services: self, sequence };
         let mut news = self.changes.listen(sequence);
-        let mut pods = self.cluster.watches().changes().listen(self.mark(record).service().to_owned());
+        let mut pods = self.cluster.watches().changes().listen(self.mark(record).tag());
         loop {
             news.borrow_and_update();
             pods.borrow_and_update();
@@ -177,7 +177,7 @@ impl Services {
             ServiceState::Running => {}
         }
         let mark = self.mark(record);
-        let observation = self.cluster.watches().observe(mark.service());
+        let observation = self.cluster.watches().observe(mark.tag());
         if observation.pods.iter().any(|it| it.serves() && it.is_ready) {
             return Ok(None);
         }
@@ -210,17 +210,17 @@ impl Services {
             return None;
         }
         let (sequence, mark) = (record.sequence, self.mark(record));
-        let judged = Judged { sequence, object_id: &record.object_id, label: mark.service(), objects: &record.objects };
+        let judged = Judged { sequence, object_id: &record.object_id, tag: mark.tag(), objects: &record.objects };
         match self.judge(judged).await {
             Judgement::Over(end) => Some(end),
             Judgement::CannotTell => None,
             Judgement::Runs => {
                 let crashes = |it: &PodObservation| it.stuck_since.is_some() && it.exit_code.is_some();
-                let pods = self.cluster.watches().observe(mark.service()).pods;
+                let pods = self.cluster.watches().observe(mark.tag()).pods;
                 if !pods.iter().any(crashes) {
                     return None;
                 }
-                let pod = self.crashing_pod(mark.service()).await?;
+                let pod = self.crashing_pod(mark.tag()).await?;
                 Some(End::Failed(Failure::MainTerminated(pod)))
             }
         }
@@ -229,7 +229,7 @@ impl Services {
     /// What it waited for, as far as Kubernetes says.
     async fn explain_slow(&self, record: &ServiceRecord, timeout: Duration) -> Details {
         let error = format!("The server did not come up in {} seconds", timeout.as_secs());
-        let pods = self.cluster.watches().observe(self.mark(record).service()).pods;
+        let pods = self.cluster.watches().observe(self.mark(record).tag()).pods;
         match pods.into_iter().max_by_key(|it| it.created) {
             None => Details::new(error, "It has no pod yet."),
             Some(pod) => {

@@ -35,12 +35,13 @@ impl Services {
 
 /// Into a folder of its own, made anew: nothing that stands there already is followed or kept.
 fn write(folder: &Path, files: &[DescriptionFile]) -> io::Result<()> {
-    if let Some(base) = folder.parent() {
-        fs::create_dir_all(base)?;
-    }
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => fs::create_dir(folder)?,
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_dir_all(folder)?;
+            fs::create_dir(folder)?;
+        }
+        made => made?,
     }
     for file in files {
         let path = folder.join(&file.name);

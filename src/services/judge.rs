@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Services;
 use crate::cluster::watch::workloads::observe_value;
 use crate::cluster::{ClusterError, Deadline};
+use crate::domain::mark::ServiceTag;
 use crate::domain::status::{Failure, MainContainer, PodObservation, Verdict, judge};
 use crate::domain::{AppliedObject, Moment, ObjectId};
 
@@ -49,7 +50,7 @@ pub struct Judged<'a> {
     pub sequence: i64,
     pub object_id: &'a ObjectId,
     /// What the watch cache files it under.
-    pub label: &'a str,
+    pub tag: ServiceTag,
     /// Its workloads, perhaps among others.
     pub objects: &'a [AppliedObject],
 }
@@ -61,7 +62,7 @@ impl Services {
         }
         let information = &self.config.current().services.status_information;
         let grace = Duration::from_secs(information.fatal_grace_seconds);
-        let observation = self.cluster.watches().observe(service.label);
+        let observation = self.cluster.watches().observe(service.tag);
         match judge(&observation, self.clock.moment(), grace) {
             Verdict::Running | Verdict::Waiting(None) => Judgement::Runs,
             Verdict::Failed(failure) => match self.still_fails(service, &failure).await {

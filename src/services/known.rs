@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use super::judge::Judged;
 use crate::cluster::watch::{Watched, watched_of};
+use crate::domain::mark::ServiceTag;
 use crate::domain::record::Details;
 use crate::domain::{
     AppliedObject, Credential, Mark, ObjectId, ServerName, ServiceRecord, ServiceState, StartId, service_json,
@@ -32,9 +32,9 @@ pub struct KnownService {
     pub state: ServiceState,
     pub details: Option<Details>,
     /// The answer to a poll while the service runs; nothing for a hub of Outpost's protocol, which has another one.
-    pub running_answer: Bytes,
+    pub running_answer: Box<[u8]>,
     /// What the watch cache files it under.
-    pub(super) label: Box<str>,
+    pub(super) tag: ServiceTag,
     /// What must have been seen before the cache is believed.
     pub(super) watched: Arc<[Watched]>,
     /// The owner and what runs: what a stop deletes while the database is away.
@@ -57,10 +57,10 @@ impl KnownService {
             state: record.state,
             details: record.details.clone(),
             running_answer: match record.server_name.outpost_name() {
-                None => Bytes::from(service_json::running(record)),
-                Some(_) => Bytes::new(),
+                None => service_json::running(record).into_bytes().into(),
+                Some(_) => Box::default(),
             },
-            label: mark.service().into(),
+            tag: mark.tag(),
             watched,
             objects: owner.chain(workloads).cloned().collect(),
         }
@@ -72,7 +72,7 @@ impl KnownService {
     }
 
     pub(super) fn judged(&self) -> Judged<'_> {
-        Judged { sequence: self.sequence, object_id: &self.object_id, label: &self.label, objects: &self.objects }
+        Judged { sequence: self.sequence, object_id: &self.object_id, tag: self.tag, objects: &self.objects }
     }
 }
 
@@ -122,6 +122,11 @@ impl Known {
 
     pub fn running(&self) -> Vec<Arc<KnownService>> {
         self.read().by_sequence.values().filter(|it| it.state == ServiceState::Running).cloned().collect()
+    }
+
+    /// The hubs that have services.
+    pub fn credentials(&self) -> Vec<Credential> {
+        self.read().by_name.keys().cloned().collect()
     }
 
     /// The highest sequence that is there.

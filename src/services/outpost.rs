@@ -71,7 +71,7 @@ impl Services {
         if let Some(details) = &known.details {
             return details.log_lines.clone();
         }
-        let pods = self.cluster.watches().observe(&known.label).pods;
+        let pods = self.cluster.watches().observe(known.tag).pods;
         match pods.into_iter().max_by_key(|it| it.created) {
             Some(pod) => self.read_log_lines(&pod, Deadline::after(LOG_TIME)).await,
             None => Vec::new(),

@@ -98,7 +98,7 @@ impl Services {
             ServiceState::Stopping | ServiceState::Ended => return None,
         }
         let watches = self.cluster.watches();
-        if watches.are_synced(&known.watched) && watches.serves(&known.label) {
+        if watches.are_synced(&known.watched) && watches.serves(known.tag) {
             return Some(Judgement::Runs);
         }
         Some(match Box::pin(self.judge(known.judged())).await {
@@ -133,8 +133,7 @@ impl Services {
                     Some((sequence, end)) if sequence == record.sequence => Judgement::Over(end),
                     _ => {
                         let (sequence, object_id, mark) = (record.sequence, &record.object_id, self.mark(&record));
-                        self.judge(Judged { sequence, object_id, label: mark.service(), objects: &record.objects })
-                            .await
+                        self.judge(Judged { sequence, object_id, tag: mark.tag(), objects: &record.objects }).await
                     }
                 },
                 ServiceState::Stopping => return Ok(told(record, false, None)),
@@ -227,7 +226,7 @@ impl Services {
     pub(super) async fn end_if_over(self: &Arc<Self>, record: ServiceRecord) -> Result<(), EndError> {
         let (sequence, object_id, mark) = (record.sequence, &record.object_id, self.mark(&record));
         if let Judgement::Over(end) =
-            self.judge(Judged { sequence, object_id, label: mark.service(), objects: &record.objects }).await
+            self.judge(Judged { sequence, object_id, tag: mark.tag(), objects: &record.objects }).await
         {
             self.end(record, &end).await?;
         }

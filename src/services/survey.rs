@@ -25,14 +25,20 @@ impl Services {
         self.end_what_is_gone().await
     }
 
-    /// Of a user that was deleted while its login was still remembered: nobody is left to stop them.
+    /// Of a user that was deleted while its login was still remembered: nobody is left to stop them. The hubs are taken from memory: they
+    /// are few, their services many.
     async fn stop_orphans(self: &Arc<Self>) -> Result<(), StoreError> {
-        let orphans = self.store.services_without_user().await?;
-        for mut record in orphans.into_iter().filter(|it| it.state != ServiceState::Stopping) {
-            tracing::warn!(id = %record.object_id, credential = %record.credential, "a service of a deleted user is stopped");
-            self.begin_stop(record.sequence).await?;
-            record.state = ServiceState::Stopping;
-            self.stop_soon(record);
+        for credential in self.known.credentials() {
+            if self.store.user(credential.as_str()).await?.is_some() {
+                continue;
+            }
+            let orphans = self.store.services_of(&credential).await?;
+            for mut record in orphans.into_iter().filter(|it| it.state != ServiceState::Stopping) {
+                tracing::warn!(id = %record.object_id, %credential, "a service of a deleted user is stopped");
+                self.begin_stop(record.sequence).await?;
+                record.state = ServiceState::Stopping;
+                self.stop_soon(record);
+            }
         }
         Ok(())
     }
@@ -59,7 +65,7 @@ impl Services {
         }
         let watches = self.cluster.watches();
         let doubtful: Vec<i64> =
-            self.known.running().iter().filter(|it| !watches.serves(&it.label)).map(|it| it.sequence).collect();
+            self.known.running().iter().filter(|it| !watches.serves(it.tag)).map(|it| it.sequence).collect();
         stream::iter(doubtful)
             .for_each_concurrent(AT_ONCE, |sequence| async move {
                 match self.store.service(sequence).await {

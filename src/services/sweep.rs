@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::Services;
 use crate::cluster::{ClusterError, Deadline, Labelled};
 use crate::config;
+use crate::domain::mark::ServiceTag;
 use crate::domain::status::MainContainer;
 use crate::domain::{AppliedObject, Moment};
 use crate::store::StoreError;
@@ -190,8 +191,8 @@ impl Services {
         if object.kind() != "Pod" {
             return false;
         }
-        let observation = self.cluster.watches().observe(&object.service);
-        let known = observation.pods.iter().find(|it| it.uid == object.uid);
+        let observation = ServiceTag::parse(&object.service).map(|it| self.cluster.watches().observe(it));
+        let known = observation.and_then(|it| it.pods.into_iter().find(|it| it.uid == object.uid));
         known.is_none_or(|it| it.main == MainContainer::Running && !it.phase.is_terminal())
     }
 

@@ -14,6 +14,7 @@ use super::judge::{End, Judged, Judgement};
 use super::known::KnownService;
 use super::plan::Plan;
 use crate::cluster::Deadline;
+use crate::domain::mark::ServiceTag;
 use crate::domain::news::{BegunStart, CountedService, HubAddress, News, StartUnderWay, Suspicion};
 use crate::domain::status::{Failure, MainContainer, PodObservation};
 use crate::domain::{AppliedObject, ServiceRecord, ServiceState};
@@ -85,7 +86,7 @@ impl Services {
 
     /// Whether a pod of this service serves, as far as the watches have seen.
     pub fn serves(&self, record: &ServiceRecord) -> bool {
-        self.cluster.watches().serves(self.mark(record).service())
+        self.cluster.watches().serves(self.mark(record).tag())
     }
 
     /// The starts of the last minutes whose servers do not run yet, as far as this process has seen.
@@ -98,7 +99,7 @@ impl Services {
             it.sequence <= inherited
                 && now.duration_since(it.start_date) < YOUNG
                 && watches.are_synced(&it.watched)
-                && !watches.serves(&it.label)
+                && !watches.serves(it.tag)
         };
         self.known.running().iter().filter(|it| is_under_way(it)).filter_map(|it| under_way(it)).collect()
     }
@@ -115,10 +116,10 @@ impl Services {
             }
         };
         let mark = self.mark(&record);
-        let judged = Judged { sequence, object_id: &record.object_id, label: mark.service(), objects: &record.objects };
+        let judged = Judged { sequence, object_id: &record.object_id, tag: mark.tag(), objects: &record.objects };
         let end = match self.judge(judged).await {
             Judgement::Over(end) => end,
-            Judgement::Runs if has_crashed => match self.crashing_pod(mark.service()).await {
+            Judgement::Runs if has_crashed => match self.crashing_pod(mark.tag()).await {
                 Some(pod) => End::Failed(Failure::MainTerminated(pod)),
                 None => return,
             },
@@ -131,8 +132,8 @@ impl Services {
     }
 
     /// The pod of a start, where it still waits to be started again after its crashes, and no other one serves.
-    pub(super) async fn crashing_pod(&self, label: &str) -> Option<PodObservation> {
-        let pods = self.cluster.watches().observe(label).pods;
+    pub(super) async fn crashing_pod(&self, tag: ServiceTag) -> Option<PodObservation> {
+        let pods = self.cluster.watches().observe(tag).pods;
         if pods.iter().any(PodObservation::serves) {
             return None;
         }
@@ -163,7 +164,7 @@ fn under_way(known: &KnownService) -> Option<StartUnderWay> {
         is_of_outpost: known.server_name.outpost_name().is_some(),
         object_id: known.object_id.clone(),
         start_date: known.start_date,
-        label: known.label.to_string(),
+        label: known.tag.to_string(),
         owner: known.objects.first()?.clone(),
         namespaces: namespaces(&known.objects),
     })

@@ -2,13 +2,18 @@
 
 use std::borrow::Cow;
 
-use diesel::dsl::{count_star, exists, not};
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper};
+use diesel::backend::Backend;
+use diesel::dsl::count_star;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
+use diesel::{
+    ExpressionMethods, Insertable, QueryDsl, QueryResult, Queryable, QueryableByName, Selectable, SelectableHelper,
+};
 use jiff::Timestamp;
 
 use super::crypt_keys::{CryptKeys, NotOpened, Place};
 use super::schema::services::{self, dsl};
-use super::schema::users;
 use super::sealing::{DETAILS, UPDATE_MANIFEST, USER_OPTIONS};
 use super::{Change, Store, StoreError, query};
 use crate::domain::record::{AppliedObject, Details, NewService, ServiceRecord, ServiceState};
@@ -44,6 +49,39 @@ pub(super) struct NewRow {
     pub(super) flavor: Option<String>,
     pub(super) ends_at: Option<i64>,
 }
+
+/// What every start ends with. Written out, because diesel has each UPDATE prepared anew: on PostgreSQL that is one more answer to wait
+/// for.
+#[derive(Clone, QueryId)]
+struct MarkRunning {
+    sequence: i64,
+    objects: String,
+    ends_at: Option<i64>,
+}
+
+impl<DB> QueryFragment<DB> for MarkRunning
+where
+    DB: Backend + HasSqlType<Text> + HasSqlType<BigInt>,
+    String: ToSql<Text, DB>,
+    str: ToSql<Text, DB>,
+    i64: ToSql<BigInt, DB>,
+    Option<i64>: ToSql<Nullable<BigInt>, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("UPDATE services SET state = ");
+        out.push_bind_param::<Text, _>(ServiceState::Running.as_str())?;
+        out.push_sql(", objects = ");
+        out.push_bind_param::<Text, _>(&self.objects)?;
+        out.push_sql(", ends_at = coalesce(");
+        out.push_bind_param::<Nullable<BigInt>, _>(&self.ends_at)?;
+        out.push_sql(", ends_at) WHERE state = ");
+        out.push_bind_param::<Text, _>(ServiceState::Starting.as_str())?;
+        out.push_sql(" AND sequence = ");
+        out.push_bind_param::<BigInt, _>(&self.sequence)
+    }
+}
+
+impl<C> diesel::RunQueryDsl<C> for MarkRunning {}
 
 #[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = services)]
@@ -246,15 +284,6 @@ impl Store {
         names.into_iter().map(name).collect()
     }
 
-    /// Services whose user is no more.
-    pub async fn services_without_user(&self) -> Result<Vec<ServiceRecord>, StoreError> {
-        self.all(query!(self.read, |connection| dsl::services
-            .filter(not(exists(users::table.filter(users::name.eq(dsl::credential)))))
-            .order(dsl::sequence)
-            .select(Row::as_select())
-            .load(connection))?)
-    }
-
     pub async fn set_objects(&self, sequence: i64, objects: &[AppliedObject]) -> Result<(), StoreError> {
         let text = to_json("objects", objects)?;
         query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
@@ -278,18 +307,10 @@ impl Store {
         objects: &[AppliedObject],
         ends_at: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        let text = to_json("objects", objects)?;
         let ends_at = ends_at.map(Timestamp::as_microsecond);
-        let changed = query!(self.write, |_| Some(Change::Service(sequence)), |connection| diesel::update(
-            dsl::services.find(sequence)
-        )
-        .filter(dsl::state.eq(ServiceState::Starting.as_str()))
-        .set((
-            dsl::state.eq(ServiceState::Running.as_str()),
-            dsl::objects.eq(&text),
-            ends_at.map(|it| dsl::ends_at.eq(it)),
-        ))
-        .execute(connection))?;
+        let running = MarkRunning { sequence, objects: to_json("objects", objects)?, ends_at };
+        let changed =
+            query!(self.write, |_| Some(Change::Service(sequence)), |connection| running.clone().execute(connection))?;
         Ok(changed == 1)
     }
 

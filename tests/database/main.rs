@@ -6,6 +6,7 @@
 mod support;
 
 mod counted;
+mod deleted_user;
 mod locked;
 mod outage;
 mod replicas;

@@ -110,3 +110,9 @@ pub async fn run(arguments: FigureArguments) -> anyhow::Result<()> {
 fn load_average() -> String {
     std::fs::read_to_string("/proc/loadavg").unwrap_or_default()
 }
+
+/// The cores of the API server and the clients, with the bare calls, too, and that of the server that is measured: an API
+/// server has machines of its own, and what it does must not be charged to whoever asks for it.
+fn apart(cores: usize) -> (std::ops::Range<usize>, usize) {
+    (0..(cores - 1).max(1), cores - 1)
+}

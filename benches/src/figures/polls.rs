@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Conditions;
+use super::{Conditions, apart};
 use crate::client::{Call, Target};
 use crate::cluster::Cluster;
 use crate::constant::Constant;
@@ -17,25 +17,35 @@ const FEW: usize = 100;
 pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let site = Site::new(&conditions.server, &cluster)?;
-    let server = site.serve().await?;
+    let cores = std::thread::available_parallelism()?.get();
+    let (client_cores, server_core) = apart(cores);
+    ProcessId::own().pin_to(client_cores)?;
+    let server = site.serve_on(server_core).await?;
     let duration = Duration::from_secs(conditions.seconds);
     let many = conditions.services;
 
     server.fill(PREFIX, FEW.min(many)).await?;
-    let mut with_few = Vec::new();
-    for _ in 0..conditions.runs {
-        with_few.push(closed(&server.kept(), 8, Until::After(duration), polls(PREFIX, FEW)).await.rate());
-    }
+    let kinds = [("kept connections", server.kept()), ("new connections", server.new_each())];
+    let rates = async |count: usize| {
+        let mut rates = Vec::new();
+        for _ in 0..conditions.runs {
+            for (_, target) in &kinds {
+                rates.push(closed(target, 8, Until::After(duration), polls(PREFIX, count)).await.rate());
+            }
+        }
+        rates
+    };
+    let with_few = rates(FEW).await;
     fill_up(&server, many).await?;
     // Thousands of starts have just been made: their pods still come up, in the server's watches and in the cluster beside it.
     server.rests().await?;
-    for few in with_few {
-        let all = closed(&server.kept(), 8, Until::After(duration), polls(PREFIX, many)).await;
-        report.add(format!("poll: rate with {many} services against {FEW}"), "x", Bar::AtLeast(0.9), all.rate() / few);
+    for ((all, few), (kind, _)) in rates(many).await.iter().zip(with_few).zip(kinds.iter().cycle()) {
+        let name = format!("poll: rate with {many} services against {FEW}, {kind}");
+        report.add(name, "x", Bar::AtLeast(0.9), all / few);
     }
 
     let size = server.client().send(&poll(&server_name(PREFIX, 0))).await?.body.len();
-    let constant = Constant::start(size).await?;
+    let constant = Constant::start_on(size, server_core).await?;
     for _ in 0..conditions.runs {
         costs(&cluster, &server, duration, many, report).await?;
         for at_once in [8, 32, 64] {
@@ -43,8 +53,6 @@ pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> any
         }
         at_a_rate(&server, duration, many, report).await;
     }
-    // At the end: a thread that begins later inherits the core of the one that began it.
-    server.id.pin_to([0])?;
     for _ in 0..conditions.runs {
         let busy = server.id.cpu_time()?;
         let pinned = closed(&server.kept(), 16, Until::After(duration), polls(PREFIX, many)).await;
@@ -52,6 +60,7 @@ pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> any
         report.add("poll: on one core, kept connections", "/s", Bar::AtLeast(20_000.0), pinned.rate());
         report.add("poll: how busy that core was with the server", "", Bar::None, share);
     }
+    ProcessId::own().pin_to(0..cores)?;
     server.kill().await
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::Conditions;
+use super::{Conditions, apart};
+use crate::client::Call;
 use crate::cluster::Cluster;
 use crate::floor::{Bare, repeat};
 use crate::load::{Measured, Until, closed};
-use crate::operations::starts;
+use crate::operations::{always, starts};
 use crate::process::ProcessId;
 use crate::report::{Bar, Report};
 use crate::server::{SERVICE, Site};
@@ -40,12 +41,6 @@ pub(super) async fn measure(conditions: &Conditions, report: &mut Report) -> any
         }
     }
     ProcessId::own().pin_to(0..cores)
-}
-
-/// The cores of the API server and the clients, with the bare calls, too, and that of the server that is measured: an API
-/// server has machines of its own, and what it does for a start must not be charged to whoever asks for it.
-fn apart(cores: usize) -> (std::ops::Range<usize>, usize) {
-    (0..(cores - 1).max(1), cores - 1)
 }
 
 /// A cluster of its own each time: what was started before must not slow what is started later.
@@ -107,6 +102,14 @@ async fn beside(
         let bare = floor.calls.milliseconds(0.5);
         report.add(format!("start: p50 of the bare calls, one at a time, {kind}"), "ms", Bar::None, bare);
         report.add(format!("start: p50, one at a time, {kind}"), "ms", Bar::None, ours.milliseconds(0.5));
+        // A start is a request of its own before it is anything else: nothing behind HTTP comes nearer.
+        let health = closed(&server.kept(), 1, Until::Count(COUNT), always(Call::get("/api/health/"))).await;
+        report.add(
+            format!("start: p50 of the bare calls and one request that does nothing, {kind}"),
+            "x",
+            Bar::None,
+            (bare + health.milliseconds(0.5)) / bare,
+        );
     } else {
         let ratio = ours.rate() / floor.calls.rate();
         report.add(

@@ -18,7 +18,7 @@ use super::health::Health;
 use super::index::Missing;
 use super::{Shared, Watched};
 use crate::cluster::ClusterError;
-use crate::domain::mark::SERVICE_LABEL;
+use crate::domain::mark::{SERVICE_LABEL, ServiceTag};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// After an outage everything is fresh again within a few seconds.
@@ -53,6 +53,10 @@ impl Backoff for Pause {
     }
 }
 
+fn tag_of(object: &impl ResourceExt) -> Option<ServiceTag> {
+    ServiceTag::parse(object.labels().get(SERVICE_LABEL)?)
+}
+
 /// Whether an object that a list lacked is there after all, by a direct read.
 pub type IsThere = Arc<dyn Fn(Missing) -> BoxFuture<'static, Result<bool, ClusterError>> + Send + Sync>;
 
@@ -64,7 +68,7 @@ pub struct Follower<T> {
     pub index: Shared<T>,
     pub health: Arc<Health>,
     /// Who waits for a change of a service.
-    pub changes: Arc<Changes<String>>,
+    pub changes: Arc<Changes<ServiceTag>>,
     pub is_there: IsThere,
     pub shrunken_percent: u8,
 }
@@ -149,13 +153,13 @@ impl<T: Clone + Send + Sync + 'static> Follower<T> {
         }
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let mut keep = |object: &K| {
-            let (Some(uid), Some(service)) = (object.uid(), object.labels().get(SERVICE_LABEL)) else { return };
+            let (Some(uid), Some(service)) = (object.uid(), tag_of(object)) else { return };
             match observe(object, index.get(&uid)) {
                 Some(value) => index.put(&self.watched, &uid, &object.name_any(), service, value),
                 None => index.remove(&uid),
             }
             // Whoever hears of it waits for the lock, and so sees it.
-            self.changes.tell(service.as_str());
+            self.changes.tell(&service);
         };
         match event {
             Event::Init => seen.clear(),
@@ -175,8 +179,8 @@ impl<T: Clone + Send + Sync + 'static> Follower<T> {
                 if let Some(uid) = object.uid() {
                     index.remove(&uid);
                 }
-                if let Some(service) = object.labels().get(SERVICE_LABEL) {
-                    self.changes.tell(service.as_str());
+                if let Some(service) = tag_of(&object) {
+                    self.changes.tell(&service);
                 }
             }
         }

@@ -3,14 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Watched;
+use smallvec::SmallVec;
 
-/// What watches have told, filed under the label value of the service.
+use super::Watched;
+use crate::domain::mark::ServiceTag;
+
+/// What watches have told, filed under the tag of the service.
 pub struct Index<T> {
-    /// Hardly any has more than one object.
-    services: HashMap<Arc<str>, Vec<Entry<T>>>,
+    /// Hardly any has more than one object: it is found where the service is.
+    services: HashMap<ServiceTag, SmallVec<[Entry<T>; 1]>>,
     /// Which service an object was filed under, by its uid.
-    places: HashMap<Arc<str>, Arc<str>>,
+    places: HashMap<Arc<str>, ServiceTag>,
     /// What there are watches on: entries share it.
     watched: HashSet<Arc<Watched>>,
     synced: HashSet<Watched>,
@@ -37,12 +40,12 @@ impl<T> Default for Index<T> {
 }
 
 impl<T: Clone> Index<T> {
-    pub fn of_service(&self, service: &str) -> Vec<T> {
-        self.services.get(service).into_iter().flatten().map(|entry| entry.value.clone()).collect()
+    pub fn of_service(&self, service: ServiceTag) -> Vec<T> {
+        self.services.get(&service).into_iter().flatten().map(|entry| entry.value.clone()).collect()
     }
 
-    pub fn any_of_service(&self, service: &str, is_it: impl Fn(&T) -> bool) -> bool {
-        self.services.get(service).is_some_and(|objects| objects.iter().any(|entry| is_it(&entry.value)))
+    pub fn any_of_service(&self, service: ServiceTag, is_it: impl Fn(&T) -> bool) -> bool {
+        self.services.get(&service).is_some_and(|objects| objects.iter().any(|entry| is_it(&entry.value)))
     }
 
     pub fn is_synced(&self, watched: &Watched) -> bool {
@@ -54,14 +57,21 @@ impl<T: Clone> Index<T> {
         objects.iter().find(|entry| *entry.uid == *uid).map(|entry| &entry.value)
     }
 
-    pub fn put(&mut self, watched: &Watched, uid: &str, name: &str, service: &str, value: T) {
+    pub fn put(&mut self, watched: &Watched, uid: &str, name: &str, service: ServiceTag, value: T) {
+        // Most of what a watch tells is another state of what is here.
+        if let Some(entry) = self.entry(uid, service).filter(|it| *it.watched == *watched) {
+            entry.value = value;
+            return;
+        }
         self.remove(uid);
         let watched = self.shared(watched);
-        let (uid, place): (Arc<str>, Arc<str>) = (uid.into(), service.into());
-        self.places.insert(uid.clone(), place.clone());
-        // Room for one: most stay alone.
-        let objects = self.services.entry(place).or_insert_with(|| Vec::with_capacity(1));
-        objects.push(Entry { watched, uid, name: name.into(), value });
+        let uid: Arc<str> = uid.into();
+        self.places.insert(uid.clone(), service);
+        self.services.entry(service).or_default().push(Entry { watched, uid, name: name.into(), value });
+    }
+
+    fn entry(&mut self, uid: &str, service: ServiceTag) -> Option<&mut Entry<T>> {
+        self.services.get_mut(&service)?.iter_mut().find(|entry| *entry.uid == *uid)
     }
 
     fn shared(&mut self, watched: &Watched) -> Arc<Watched> {
@@ -104,10 +114,14 @@ impl<T: Clone> Index<T> {
 mod tests {
     use super::*;
 
+    fn tag(number: usize) -> ServiceTag {
+        ServiceTag::parse(&format!("{number:032x}")).unwrap()
+    }
+
     fn index(count: usize) -> Index<usize> {
         let mut index = Index::default();
         for number in 0..count {
-            index.put(&Watched::pods("n"), &format!("u{number}"), &format!("p{number}"), &format!("s{number}"), number);
+            index.put(&Watched::pods("n"), &format!("u{number}"), &format!("p{number}"), tag(number), number);
         }
         index
     }
@@ -117,10 +131,24 @@ mod tests {
     }
 
     #[test]
+    fn an_object_is_filed_once_under_the_service_that_it_was_last_told_of() {
+        let mut index = index(2);
+        let pods = Watched::pods("n");
+        index.put(&pods, "u0", "p0", tag(0), 7);
+        assert!(index.of_service(tag(0)) == [7] && index.get("u0") == Some(&7));
+        index.put(&pods, "u0", "p0", tag(1), 8);
+        assert!(index.of_service(tag(0)).is_empty() && index.of_service(tag(1)) == [1, 8]);
+        index.put(&Watched::pods("other"), "u0", "p0", tag(1), 9);
+        assert_eq!(index.of_service(tag(1)), [1, 9]);
+        index.remove("u0");
+        assert_eq!(index.of_service(tag(1)), [1]);
+    }
+
+    #[test]
     fn a_list_that_lacks_a_few_is_believed() {
         let mut index = index(10);
         assert_eq!(index.finish_list(&Watched::pods("n"), &first(8), 20), []);
-        assert!(index.of_service("s7") == [7] && index.of_service("s8").is_empty());
+        assert!(index.of_service(tag(7)) == [7] && index.of_service(tag(8)).is_empty());
     }
 
     #[test]
@@ -128,9 +156,9 @@ mod tests {
         let mut index = index(10);
         let missing = index.finish_list(&Watched::pods("n"), &first(7), 20);
         assert_eq!(missing.len(), 3);
-        assert_eq!(index.of_service("s9"), [9]);
+        assert_eq!(index.of_service(tag(9)), [9]);
         // Another namespace's list says nothing about these.
         assert_eq!(index.finish_list(&Watched::pods("other"), &HashSet::new(), 20), []);
-        assert_eq!(index.of_service("s9"), [9]);
+        assert_eq!(index.of_service(tag(9)), [9]);
     }
 }

@@ -30,7 +30,7 @@ pub(super) use self::trimmed::{TrimmedPod, pods as trimmed_pods};
 use super::calls::call;
 use super::resources::Known;
 use super::{Cluster, ClusterError, Deadline};
-use crate::domain::mark::{INSTALLATION_LABEL, MAIN_ROLE, ROLE_LABEL};
+use crate::domain::mark::{INSTALLATION_LABEL, MAIN_ROLE, ROLE_LABEL, ServiceTag};
 use crate::domain::status::{Observation, PodObservation, WorkloadObservation};
 use crate::domain::{AppliedObject, Clock, Moment};
 
@@ -84,7 +84,7 @@ pub struct Watches {
     health: Arc<Health>,
     onlookers: Arc<Onlookers>,
     /// By what a service is filed under.
-    changes: Arc<Changes<String>>,
+    changes: Arc<Changes<ServiceTag>>,
     clock: Clock,
     shrunken_percent: u8,
 }
@@ -105,8 +105,8 @@ impl Watches {
         }
     }
 
-    /// What is known of the service with this label value.
-    pub fn observe(&self, service: &str) -> Observation {
+    /// What is known of a service.
+    pub fn observe(&self, service: ServiceTag) -> Observation {
         Observation { pods: read(&self.pods, service), workloads: read(&self.workloads, service) }
     }
 
@@ -123,7 +123,7 @@ impl Watches {
     }
 
     /// Whether a pod of this service runs its main container. Copies nothing: most polls ask no more.
-    pub fn serves(&self, service: &str) -> bool {
+    pub fn serves(&self, service: ServiceTag) -> bool {
         let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
         pods.any_of_service(service, PodObservation::serves)
     }
@@ -168,7 +168,7 @@ impl Watches {
     }
 
     /// Whoever waits for a change of a service's pods or workloads.
-    pub fn changes(&self) -> &Changes<String> {
+    pub fn changes(&self) -> &Changes<ServiceTag> {
         &self.changes
     }
 
@@ -236,7 +236,7 @@ impl Drop for Watches {
     }
 }
 
-fn read<T: Clone>(index: &Shared<T>, service: &str) -> Vec<T> {
+fn read<T: Clone>(index: &Shared<T>, service: ServiceTag) -> Vec<T> {
     index.read().unwrap_or_else(PoisonError::into_inner).of_service(service)
 }
 

@@ -109,7 +109,6 @@ conformance! {
     limits::services_with_an_end_are_found_while_they_run,
     arrivals::a_stop_counts_for_a_start_that_is_not_written_down,
     arrivals::a_start_is_written_down_as_without_arrivals,
-    services::services_of_a_deleted_user_are_found,
     services::a_sequence_is_never_used_again,
     services::a_row_that_cannot_be_read_is_told,
     users::a_user_is_created_once,

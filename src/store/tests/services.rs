@@ -291,14 +291,6 @@ pub async fn all_services_are_read_a_page_at_a_time(database: TestDatabase) {
     assert_eq!(sequences(&found), [made[1], made[3]]);
 }
 
-pub async fn services_of_a_deleted_user_are_found(database: TestDatabase) {
-    let store = database.connect().await;
-    store.create_user(&new_user("hub")).await.unwrap();
-    store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new();
-    let orphan = store.insert_service(&new_service("gone", "lab", "s2")).await.unwrap().expect_new().sequence;
-    assert_eq!(sequences(&store.services_without_user().await.unwrap()), [orphan]);
-}
-
 pub async fn a_sequence_is_never_used_again(database: TestDatabase) {
     let store = database.connect().await;
     let first = store.insert_service(&new_service("hub", "lab", "s1")).await.unwrap().expect_new().sequence;
