@@ -3,21 +3,19 @@
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 
-use crate::started;
-use crate::support::app::{JUPYTERHUB, TestApp};
+use crate::support::app::{OTHERHUB, TestApp};
+use crate::{RUN, running, started};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_services_of_a_deleted_user_are_stopped_and_no_others() {
     let app = TestApp::start().await;
     started(&app, "orphan").await;
-    let told = app.start_service("webonly", "other", "s1", crate::RUN).await;
-    assert_eq!(told.status, 201, "{}", told.body);
+    let other = app.start_service(OTHERHUB, "other", "s1", RUN).await;
+    assert_eq!(other.status, 201, "{}", other.body);
 
     let mut database = SqliteConnection::establish(app.path("k8smgr.sqlite3").to_str().unwrap()).unwrap();
-    database
-        .batch_execute(&format!("PRAGMA busy_timeout = 5000; DELETE FROM users WHERE name = '{JUPYTERHUB}'"))
-        .unwrap();
+    database.batch_execute("PRAGMA busy_timeout = 5000; DELETE FROM users WHERE name = 'jupyterhub'").unwrap();
     app.cluster.nothing_of("orphan").await;
-    assert!(crate::running(&app.get("webonly", "other").await));
+    assert!(running(&app.get(OTHERHUB, "other").await));
     app.end().await;
 }
