@@ -49,16 +49,11 @@ impl ServiceTag {
         let is_ours = label.len() == 32 && label.bytes().all(is_digit);
         is_ours.then(|| u128::from_str_radix(label, 16).ok().map(Self)).flatten()
     }
-
-    fn of(text: &str) -> Self {
-        let digest = Sha256::digest(text.as_bytes());
-        Self(digest.iter().take(16).fold(0, |value, byte| value << 8 | u128::from(*byte)))
-    }
 }
 
 impl std::fmt::Display for ServiceTag {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{:032x}", self.0)
+        formatter.write_str(&label_value(self.0))
     }
 }
 
@@ -72,7 +67,7 @@ impl Mark {
         start_date: Timestamp,
     ) -> Self {
         // No part can hold a slash.
-        let tag = ServiceTag::of(&format!("{credential}/{server_name}/{start_id}/{}", start_date.as_microsecond()));
+        let tag = ServiceTag(hash(&format!("{credential}/{server_name}/{start_id}/{}", start_date.as_microsecond())));
         Self {
             installation: installation.to_owned(),
             credential: short_hash(credential.as_str()),
@@ -86,7 +81,7 @@ impl Mark {
     /// The mark of a user job's Service. The token tells the job from an earlier one of the same name.
     pub fn of_user_job(installation: &str, credential: &Credential, service: &str, token: &str) -> Self {
         // No start's: a server's name is never empty.
-        let tag = ServiceTag::of(&format!("user-job//{credential}/{service}/{token}"));
+        let tag = ServiceTag(hash(&format!("user-job//{credential}/{service}/{token}")));
         Self {
             installation: installation.to_owned(),
             credential: short_hash(credential.as_str()),
@@ -143,8 +138,16 @@ impl Mark {
 }
 
 /// The beginning of the SHA-256: it fits a label whatever the name.
+fn hash(text: &str) -> u128 {
+    Sha256::digest(text.as_bytes()).iter().take(16).fold(0, |value, byte| value << 8 | u128::from(*byte))
+}
+
+fn label_value(hash: u128) -> String {
+    format!("{hash:032x}")
+}
+
 fn short_hash(text: &str) -> String {
-    ServiceTag::of(text).to_string()
+    label_value(hash(text))
 }
 
 #[cfg(test)]
