@@ -126,7 +126,16 @@ class Hub:
         self.wait_until_stopped(user, server)
 
     def wait_until_stopped(self, user, server):
-        wait_until(lambda: self.server(user, server) is None, f"{self.credential}: {user}'s {server} is stopped")
+        """The route goes last where a poll has found the server stopped. A hub that is asked to end before that ends
+        its proxy and then asks it for 30 s to remove the route."""
+        what = f"{self.credential}: {user}'s {server} is stopped"
+        wait_until(lambda: self.server(user, server) is None and not self.has_route(user, server), what)
+
+    def has_route(self, user, server):
+        answer = self.api("GET", "/proxy")
+        assert answer.status_code == 200, answer.text
+        servers = [(route["data"].get("user"), route["data"].get("server_name")) for route in answer.json().values()]
+        return (user, server) in servers
 
     def polls(self, name):
         """How often this hub has polled the service of this name so far."""

@@ -12,7 +12,7 @@ c.JupyterHub.load_roles = [
     {
         "name": "tester",
         "services": ["tester"],
-        "scopes": ["admin:users", "admin:servers", "access:servers"],
+        "scopes": ["admin:users", "admin:servers", "access:servers", "proxy"],
     }
 ]
 c.BackendSpawner.poll_interval = 1000

@@ -19,6 +19,10 @@ def wait_until(condition, what, seconds=60):
         time.sleep(0.05)
 
 
+# Seconds. A hub may be told of a stop while it ends: then it tries for 30 s to reach its proxy, which it has ended already.
+ENDS_WITHIN = 60
+
+
 class Process:
     """A child in a session of its own with its output in a file."""
 
@@ -52,10 +56,10 @@ class Process:
         if self.child.poll() is None:
             self.child.terminate()
             try:
-                self.child.wait(30)
+                self.child.wait(ENDS_WITHIN)
             except subprocess.TimeoutExpired:
                 self.kill()
-                raise AssertionError(f"{self.name} did not end within 30 s of SIGTERM") from None
+                raise AssertionError(f"{self.name} did not end within {ENDS_WITHIN} s of SIGTERM") from None
 
     def kill(self):
         if self.child.poll() is None:
