@@ -32,6 +32,8 @@ const SETTLING_TIME: Duration = Duration::from_secs(60);
 /// The same where the process that asked is no more: its connections were closed before we began.
 const SETTLING_TIME_OF_THE_DEAD: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
+/// How often homes are looked for that a replica was making when it died: the names of all homes are read.
+const HOMES_INTERVAL: Duration = Duration::from_secs(3600);
 /// A stop that fails is tried again after this, twice as long each time, for as long as it takes.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(5);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
@@ -100,10 +102,14 @@ pub async fn recover_forever(services: Arc<Services>) {
 async fn rounds(services: Arc<Services>) {
     let mut resynced = services.cluster.watches().resynced();
     let (mut is_resumed, mut is_back) = (false, true);
-    let mut last_survey = None;
+    let (mut last_survey, mut last_homes) = (None, None);
     let mut pause = ROUND;
     loop {
         let now = services.clock.moment();
+        if last_homes.is_none_or(|last| now.since(last) >= HOMES_INTERVAL) {
+            services.remove_abandoned_homes();
+            last_homes = Some(now);
+        }
         let is_survey_due = is_back || last_survey.is_none_or(|last| now.since(last) >= super::survey::INTERVAL);
         let round = services.clone();
         let mut running = JoinSet::new();
@@ -131,7 +137,8 @@ impl Services {
     /// True: nothing is half started or half stopped.
     async fn round(self: &Arc<Self>, is_resumed: bool, is_back: bool, is_survey_due: bool) -> Result<bool, StoreError> {
         if !is_resumed {
-            self.resume().await?;
+            // Of one who leads from now on: names with several starts are known again.
+            self.note_superseded_before().await?;
         }
         if is_back {
             self.recovering.try_all_again();
@@ -143,13 +150,10 @@ impl Services {
         Ok(is_settled)
     }
 
-    /// Of one who leads from now on: names with several starts are known again, homes that were in the making are removed.
-    async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
+    /// Not waited for: a file system that hangs must not hold up the rest.
+    fn remove_abandoned_homes(&self) {
         let config = self.config.current();
-        // Not waited for: a file system that hangs must not hold up the rest.
         tokio::task::spawn_blocking(move || crate::user_homes::remove_abandoned(&config.userhomes));
-        self.note_superseded_before().await?;
-        Ok(())
     }
 
     /// Hands what is unsettled to workers and does not wait for them. Where nothing is, one question that an index answers

@@ -71,7 +71,6 @@ pub fn ensure(
     };
     fs::create_dir_all(&config.base).map_err(failed("create the folder of all homes", &config.base))?;
     make_folder(&folder)?;
-    unfinished::remove_abandoned(&folder);
 
     let unfinished = Unfinished::create(&folder, user_id).map_err(failed("create a home", &folder))?;
     let unfinished = unfinished.path();

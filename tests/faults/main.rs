@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abandoned_homes;
 mod api_server;
 mod clock;
 mod concurrency;
