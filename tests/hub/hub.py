@@ -126,10 +126,12 @@ class Hub:
         self.wait_until_stopped(user, server)
 
     def wait_until_stopped(self, user, server):
-        """The route goes last where a poll has found the server stopped. A hub that is asked to end before that ends
-        its proxy and then asks it for 30 s to remove the route."""
-        what = f"{self.credential}: {user}'s {server} is stopped"
-        wait_until(lambda: self.server(user, server) is None and not self.has_route(user, server), what)
+        wait_until(lambda: self.server(user, server) is None, f"{self.credential}: {user}'s {server} is stopped")
+
+    def wait_until_unrouted(self, user, server):
+        """The last that a hub with OutpostSpawner does where a poll finds a server stopped. One that is asked to end before
+        that ends its proxy and then asks it for 30 s to remove the route."""
+        wait_until(lambda: not self.has_route(user, server), f"{self.credential}: no route leads to {user}'s {server}")
 
     def has_route(self, user, server):
         answer = self.api("GET", "/proxy")

@@ -59,6 +59,7 @@ def test_servers_live_and_end_beside_those_of_a_hub_of_the_other_kind(installati
     answer = installation.poll_outpost("outpost", "lab", bobs["start_id"])
     assert answer.status_code == 404, answer.text
 
+    hub_outpost.wait_until_unrouted("bob", "lab")
     hub_outpost.restart()
     for server in ("", "lab"):
         wait_until_polled_twice(hub_outpost, server)

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::support::app::{TestApp, basic};
 use crate::support::postgres_server::PostgresServer;
+use crate::support::wait::eventually;
 use crate::support::wire::{Answer, Request};
 use crate::{ALIVE, GONE, HUB1, body, failure, hubs, list, nothing_is_left, poll, post, start, start_server};
 
@@ -53,6 +54,9 @@ async fn the_same_start_in_two_processes_is_one_and_a_newer_one_replaces_it() {
     for path in ["lab/s1", "lab/s2"] {
         let stopped = ask(&other, Request::new("DELETE", &format!("/services/{path}"))).await;
         stopped.assert(200, r#"{"logs":[]}"#);
+        // A "yes" comes from memory until the database has told what the other process did.
+        let is_gone = async || (poll(&app, HUB1, path).await.status == 404).then_some(());
+        eventually("what the other process stopped is gone here", is_gone).await;
         poll(&app, HUB1, path).await.assert(404, GONE);
     }
     nothing_is_left(&app).await;
